@@ -1,0 +1,38 @@
+"""What leaves compute: facts about a profile that have become so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.definitions.model import Kind
+
+Origin = Literal["live", "backfill", "resync", "merge", "identifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One definition's answer for one profile is another than it was."""
+
+    id: str
+    """The message id: the same at every repeat."""
+    profile: str
+    key: str
+    kind: Kind
+    definition_id: str
+    value: Any
+    """True for entered, False for exited; a trait's new value, None when it has become null."""
+    previous: Any
+    """What was last emitted: False or the trait's value; None where there was none."""
+    at_ms: int
+    """When it became so: the record's time, or the instant at which time alone did it."""
+    sequence: int
+    """Rises by one with each change of the profile."""
+    identifiers: tuple[tuple[str, str], ...]
+    """(type, value), of the whole profile, in order of first sight."""
+    custom_traits: Mapping[str, Any]
+    """The profile's custom traits at that moment; not to be kept or changed."""
+    computed: Mapping[str, Any]
+    """Emitted values by definition key at that moment; not to be kept or changed."""
+    origin: Origin = "live"

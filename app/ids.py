@@ -1,0 +1,41 @@
+"""The names of things, and how a message id is made. Everything may import this; it imports nothing of ours."""
+
+from hashlib import blake2b
+from typing import NewType
+from uuid import UUID, uuid5
+
+ProfileId = NewType("ProfileId", str)
+"""`prf_` and 24 hexadecimal digits."""
+
+TimeMs = NewType("TimeMs", int)
+"""An instant: milliseconds since 1970-01-01 UTC."""
+
+MESSAGE_NAMESPACE = UUID("6f0d3b0e-8f0a-5a57-9c39-6b2b7a1c1d7e")
+
+
+def message_id(
+    epoch: str, topic: str, partition: int, offset: int, definition: str, version: str, profile: str, kind: str
+) -> str:
+    """The id of what one log record caused: the same on any worker, at any repeat, so receivers can drop repeats.
+
+    Args:
+        epoch: The source topic's id; a recreated topic is another epoch.
+        kind: What about the definition: `entered:1767225600000`, with the instant, because several flips may be due
+            by the time one record is applied.
+    """
+    return str(uuid5(MESSAGE_NAMESPACE, f"{epoch}|{topic}|{partition}|{offset}|{definition}|{version}|{profile}|{kind}"))
+
+
+def derived_id(message: str, *parts: str) -> str:
+    """The id of one payload of a message: the same message to another destination, or for another identifier."""
+    return str(uuid5(MESSAGE_NAMESPACE, "|".join((message, *parts))))
+
+
+def profile_id(identifier_type: str, value: str) -> ProfileId:
+    """The profile that an identifier belongs to while no other identifier has been linked to it."""
+    return ProfileId("prf_" + blake2b(f"{identifier_type}:{value}".encode(), digest_size=12).hexdigest())
+
+
+def definition_id(kind: str, key: str) -> str:
+    """`aud_…` or `tra_…`: what vendors see as the computation's id. Keys are never reused, so neither is this."""
+    return kind[:3] + "_" + blake2b(f"{kind}:{key}".encode(), digest_size=12).hexdigest()

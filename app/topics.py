@@ -1,0 +1,68 @@
+"""Topic names, record keys and the rule by which a key gets its partition."""
+
+from dataclasses import dataclass
+
+DEAD_SUFFIX = ".dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Every topic's name, with the deployment's prefix before it."""
+
+    prefix: str = ""
+
+    @property
+    def events_raw(self) -> str:
+        """In: messages of Segment's spec, any key, any producer."""
+        return f"{self.prefix}events.raw"
+
+    @property
+    def events_dead(self) -> str:
+        """Out: what was no valid event, with the reason and its position."""
+        return f"{self.prefix}events.dead"
+
+    @property
+    def profiles_in(self) -> str:
+        """The truth: everything that changes a profile, keyed by profile."""
+        return f"{self.prefix}profiles.in"
+
+    @property
+    def profiles_changelog(self) -> str:
+        """Compacted: what a lost store is restored from; one partition for each of `profiles.in`."""
+        return f"{self.prefix}headwater.profiles.changelog"
+
+    @property
+    def changes(self) -> str:
+        """Out: CloudEvents of every membership and trait change."""
+        return f"{self.prefix}changes"
+
+    def destination(self, name: str) -> str:
+        """Out: one destination's payloads, keyed by profile."""
+        return f"{self.prefix}destinations.{name}"
+
+    def destination_dead(self, name: str) -> str:
+        """Out: payloads that were refused or given up on, with request and response."""
+        return self.destination(name) + DEAD_SUFFIX
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key by Kafka's own rule (murmur2), which any other producer's default gives too."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """Austin Appleby's MurmurHash2 with the seed that Kafka's clients use. Pure Python: cache what it gives."""
+    length = len(data)
+    m = 0x5BD1E995
+    mask = 0xFFFFFFFF
+    h = 0x9747B28C ^ length
+    whole = length & ~3
+    for at in range(0, whole, 4):
+        k = int.from_bytes(data[at : at + 4], "little") * m & mask
+        k = (k ^ (k >> 24)) * m & mask
+        h = (h * m & mask) ^ k
+    if length != whole:
+        h ^= int.from_bytes(data[whole:], "little")
+        h = h * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return h ^ (h >> 15)
