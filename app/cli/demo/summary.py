@@ -1,0 +1,192 @@
+"""The closing summary: figures checked against the truth, and the first differences where they are not equal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from app.cli.demo.board import Latency
+from app.cli.demo.receiver import Place, Received
+from app.cli.demo.sample import CALLS
+from app.cli.demo.truth import Truth
+
+_SHOWN_MAX = 10
+Values = Mapping[Place, Sequence[object]]
+Kind = Literal["missing", "unexpected", "out of order", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where two sequences part; what comes after it is usually a consequence."""
+
+    kind: Kind
+    place: Place
+    position: int
+    """From 0."""
+    expected: object
+    """None where nothing was expected."""
+    found: object
+    """None where nothing was found."""
+
+    def __str__(self) -> str:
+        who, key, call = self.place
+        return f"{self.kind}: {who} {key} ({call}), change {self.position}: expected {self.expected}, got {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise of the demo."""
+
+    name: str
+    expected_count: int
+    found_count: int
+    differences: tuple[str, ...] = ()
+    """The first ones, in words."""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.expected_count == self.found_count and not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that is known when the demo is over."""
+
+    truth: Truth
+    broken: Sequence[bytes | None]
+    """The records that were no events."""
+    sent_count: int
+    """Records that were to be sent."""
+    acked_count: int
+    """Records that the broker has confirmed."""
+    received: Received
+    changes: Mapping[tuple[str, str], Sequence[object]]
+    """(who, definition's key) → values on the `changes` topic, repeats left out."""
+    dead: Sequence[bytes | None]
+    """The originals on `events.dead`."""
+    latency: Latency
+    lateness: Latency
+    """Of the changes by time alone: how late they were, delivery included."""
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The checks and the figures beside them."""
+
+    checks: tuple[Check, ...]
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether everything was as the truth has it; else the demo has failed."""
+        return all(check.is_kept for check in self.checks)
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        checks = [{**asdict(check), "kept": check.is_kept} for check in self.checks]
+        return {"ok": self.is_equal, "checks": checks, "figures": dict(self.figures)}
+
+
+def summary_of(outcome: Outcome) -> Summary:
+    """Compare what happened with what had to happen."""
+    received = outcome.received
+    due = expected_deliveries(outcome.truth)
+    in_log = {(who, key, "log"): values for (who, key), values in outcome.changes.items()}
+    checks = (
+        Check("events acknowledged by the broker", outcome.sent_count, outcome.acked_count),
+        _sequences("changes in the log, in order", expected_changes(outcome.truth), in_log),
+        _sequences("changes delivered, in order", due, received.values),
+        Check("deliveries with a wrong signature", 0, received.forged_count),
+        Check("deliveries that are no calls", 0, received.unreadable_count),
+        _dead("records that are no events, in events.dead once", outcome.broken, outcome.dead),
+    )
+    return Summary(checks, _figures(outcome))
+
+
+def expected_changes(truth: Truth) -> dict[Place, list[object]]:
+    """The sequences that the `changes` topic must hold."""
+    return {
+        (who, key, "log"): [flip.value for flip in flips]
+        for who, changes in truth.items()
+        for key, flips in changes.items()
+    }
+
+
+def expected_deliveries(truth: Truth) -> dict[Place, list[object]]:
+    """The sequences that the receiver must get: each change once by each call of its connection."""
+    return {
+        (who, key, call): [flip.value for flip in flips]
+        for who, changes in truth.items()
+        for key, flips in changes.items()
+        for call in CALLS[key]
+    }
+
+
+def differences(expected: Values, found: Values) -> list[Difference]:
+    """Where the sequences part, at most once per place, in the order of places."""
+    results = []
+    for place in sorted({*expected, *found}):
+        first = _first_difference(place, expected.get(place, ()), found.get(place, ()))
+        if first is not None:
+            results.append(first)
+    return results
+
+
+def _first_difference(place: Place, expected: Sequence[object], found: Sequence[object]) -> Difference | None:
+    for position, (wanted, got) in enumerate(zip(expected, found, strict=False)):
+        if not _same(wanted, got):
+            same_values = Counter(map(repr, expected)) == Counter(map(repr, found))
+            return Difference("out of order" if same_values else "wrong", place, position, wanted, got)
+    at = min(len(expected), len(found))
+    if len(expected) > at:
+        return Difference("missing", place, at, expected[at], None)
+    if len(found) > at:
+        return Difference("unexpected", place, at, None, found[at])
+    return None
+
+
+def _same(wanted: object, got: object) -> bool:
+    """1 and 1.0 are the same value, 1 and true are not."""
+    return wanted == got and isinstance(wanted, bool) == isinstance(got, bool)
+
+
+def _sequences(name: str, expected: Values, found: Values) -> Check:
+    parted = differences(expected, found)
+    return Check(
+        name,
+        sum(map(len, expected.values())),
+        sum(map(len, found.values())),
+        _shown(map(str, parted)),
+    )
+
+
+def _dead(name: str, broken: Iterable[bytes | None], dead: Iterable[bytes | None]) -> Check:
+    wanted, got = Counter(broken), Counter(dead)
+    parted = [f"missing: {original!r:.80}" for original in (wanted - got).elements()]
+    parted += [f"unexpected: {original!r:.80}" for original in (got - wanted).elements()]
+    return Check(name, wanted.total(), got.total(), _shown(parted))
+
+
+def _shown(lines: Iterable[str]) -> tuple[str, ...]:
+    every = list(lines)
+    more = [f"… and {len(every) - _SHOWN_MAX} more"] if len(every) > _SHOWN_MAX else []
+    return (*every[:_SHOWN_MAX], *more)
+
+
+def _figures(outcome: Outcome) -> dict[str, object]:
+    received = outcome.received
+    flips = [flip for changes in outcome.truth.values() for found in changes.values() for flip in found]
+    return {
+        "profiles": len(outcome.truth),
+        "changes": len(flips),
+        "changes_by_time_alone": sum(flip.by_time for flip in flips),
+        "requests": received.requests_count,
+        "retried": received.turned_away_count,
+        "repeats_dropped": received.repeats_count,
+        "latency_ms": asdict(outcome.latency),
+        "lateness_of_time_ms": asdict(outcome.lateness),
+        "wall_s": round(outcome.wall_s, 1),
+    }
