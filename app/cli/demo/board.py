@@ -13,7 +13,7 @@ from app.cli.demo.truth import Truth
 from app.clock import Clock
 
 _HISTORY_LENGTH = 60
-_LAST_CHANGES = 10
+_LAST_CHANGES = 8
 _RECENT_LATENCIES = 500
 
 

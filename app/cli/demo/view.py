@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich.align import Align
 from rich.console import Console, Group, RenderableType
-from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -110,22 +110,18 @@ def plain_line(board: Board) -> str:
 
 
 def page(board: Board, *, seconds: float, said: str = "") -> RenderableType:
-    """The live page."""
-    layout = Layout(size=30)
-    layout.split_column(
-        Layout(_head(board, seconds=seconds, said=said), size=3),
-        Layout(name="middle", size=12),
-        Layout(name="bottom", size=13),
+    """The live page: 23 lines, so that the smallest usual terminal holds it."""
+    grid = Table.grid(expand=True)
+    grid.add_column(ratio=3)
+    grid.add_column(ratio=2)
+    grid.add_row(
+        Panel(_audiences(board), title="audiences", height=10), Panel(_figures(board), title="figures", height=10)
     )
-    layout["middle"].split_row(
-        Layout(Panel(_audiences(board), title="audiences"), ratio=3),
-        Layout(Panel(_figures(board), title="figures"), ratio=2),
+    grid.add_row(
+        Panel(_last_changes(board.last_changes), title="last changes delivered", height=10),
+        Panel(_traits(board), title="traits", height=10),
     )
-    layout["bottom"].split_row(
-        Layout(Panel(_last_changes(board.last_changes), title="last changes delivered"), ratio=3),
-        Layout(Panel(_traits(board), title="traits"), ratio=2),
-    )
-    return layout
+    return Group(_head(board, seconds=seconds, said=said), grid)
 
 
 def sparkline(counts: Sequence[int], *, width: int) -> str:
@@ -139,7 +135,9 @@ def _head(board: Board, *, seconds: float, said: str) -> RenderableType:
     done_s = board.elapsed_ms / 1_000
     bar = ProgressBar(total=seconds, completed=min(done_s, seconds), width=40)
     line = Text.assemble(("Headwater demo", "bold"), f"  {done_s:.0f} of {seconds:.0f} s of events  {said}")
-    return Group(line, bar)
+    head = Table.grid(expand=True)
+    head.add_row(line, Align.right(bar))
+    return head
 
 
 def _audiences(board: Board) -> Table:
