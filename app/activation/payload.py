@@ -1,0 +1,88 @@
+"""What a record of `destinations.<name>` holds, as its sender reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from app.compute.changes import Origin
+from app.errors import HeadwaterError
+
+JsonObject = dict[str, object]
+
+
+class InvalidPayload(HeadwaterError):
+    """A record that no router of ours wrote, or that lost its sense; it becomes a dead letter of its destination."""
+
+
+class Computation(msgspec.Struct, frozen=True):
+    """What the payload tells of."""
+
+    class_: Literal["audience", "trait"] = msgspec.field(name="class")
+    id: str
+    key: str
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """One message about one profile to one destination."""
+
+    id: str
+    """The same at every repeat: the receiver's idempotency key."""
+    destination: str
+    profile: str
+    sequence: int
+    """Rises with each change of the profile."""
+    at: str
+    """ISO 8601 in UTC, milliseconds."""
+    origin: Origin
+    computation: Computation
+    call: JsonObject = msgspec.field(name="payload")
+    """The identify, track or group call."""
+
+    @property
+    def kind(self) -> Literal["entered", "exited", "computed"]:
+        """Raises InvalidPayload where a membership is anything but true or false: that is not the same as false."""
+        if self.computation.class_ == "trait":
+            return "computed"
+        if not isinstance(self.value, bool):
+            raise InvalidPayload(f"{self.id}: a membership that is neither true nor false")
+        return "entered" if self.value else "exited"
+
+    @property
+    def value(self) -> object:
+        """The membership or the trait's value, whatever name the mapping gave it: the first field."""
+        if self.call.get("type") == "track":
+            named = f"{self.computation.class_}_key"
+            return next((value for name, value in _items(self.call, "properties") if name != named), None)
+        return next((value for _, value in _items(self.call, "traits")), None)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Identifier type → value: user_id, anonymous_id, email; those that the message carries."""
+        context = self.call.get("context")
+        traits = self.call.get("traits")
+        if self.call.get("type") == "track" and isinstance(context, dict):
+            traits = context.get("traits")
+        email = traits.get("email") if isinstance(traits, dict) else None
+        found = {"user_id": self.call.get("userId"), "anonymous_id": self.call.get("anonymousId"), "email": email}
+        return {kind: value for kind, value in found.items() if isinstance(value, str) and value}
+
+
+_DECODER = msgspec.json.Decoder(Payload)
+
+
+def parse_payload(value: bytes | None) -> Payload:
+    """Raises InvalidPayload, with where and why."""
+    if value is None:
+        raise InvalidPayload("the record has no value")
+    try:
+        return _DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidPayload(str(error)) from None
+
+
+def _items(call: Mapping[str, object], field: str) -> list[tuple[str, object]]:
+    found = call.get(field)
+    return list(found.items()) if isinstance(found, dict) else []
