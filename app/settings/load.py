@@ -121,9 +121,13 @@ class _Reader:
         except InterpolationError as error:
             self.faults.append((path, str(error)))
             return Interpolated("")
-        if isinstance(text, Interpolated) or node.style:
+        if not isinstance(text, Interpolated):
+            return text if node.style else typed(text)
+        if node.style or not in_destination_settings(path):
             return text
-        return typed(text)
+        # No schema says what a type's own setting is, so an unquoted reference is read as if its value stood there.
+        value = typed(str(text))
+        return text if value is None or isinstance(value, str) else value
 
 
 def _prune(document: Json) -> tuple[dict[str, Json], dict[DocPath, tuple[int, ...]]]:

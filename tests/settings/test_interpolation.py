@@ -64,6 +64,16 @@ def test_the_schema_says_what_a_value_from_outside_is(tmp_path: Path) -> None:
     assert (settings.api.port, settings.space.name, settings.delivery.give_up_after_s) == (9, "123", 1.5)
 
 
+def test_a_destinations_own_setting_is_read_as_if_it_stood_there(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "destinations:\n- name: a\n  type: b\n  settings:\n    timeout_s: ${N}\n    on: ${T}\n    secret: '${N}'\n"
+    )
+    loaded = load(path, {"N": "12", "T": "true"})
+    assert loaded.settings.destinations[0].settings == {"timeout_s": 12, "on": True, "secret": "12"}
+    assert {type(value) for value in loaded.settings.destinations[0].settings.values()} == {int, bool, str}
+
+
 def test_no_message_shows_a_value_from_outside_or_of_a_secret_field(tmp_path: Path) -> None:
     canary = "canary-77aa"
     path = tmp_path / "c.yaml"

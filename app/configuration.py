@@ -1,0 +1,174 @@
+"""From settings to the core: the catalogue that goes through the log, destinations with their settings, all faults.
+
+The only place where definitions, destination types and the configuration's file meet. Takes `Settings`; gives values
+of the core. Promises: what `check` passes, `catalog` and `destinations` do not refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from app.activation.destination import Configured
+from app.activation.destinations import DESTINATIONS
+from app.definitions.checker import compile_ready
+from app.definitions.model import Catalog, Definition, Kind, Subscription
+from app.errors import DefinitionError, Fault, SettingsError
+from app.settings import Connection, DefinitionText, Destination, DocPath, EventNames, Loaded, Settings, did_you_mean
+from app.settings import read as read_settings
+
+
+def open_configuration(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """A configuration that a process can run on.
+
+    Raises:
+        SettingsError: every fault of the file, its definitions and its destinations' settings.
+    """
+    loaded, faults = _read(path, environ)
+    if faults or loaded is None:
+        raise SettingsError(faults)
+    return loaded
+
+
+def check(path: Path, environ: Mapping[str, str]) -> list[Fault]:
+    """Everything that is wrong with a configuration, in the file's order; nothing is done."""
+    return _read(path, environ)[1]
+
+
+def catalog(settings: Settings) -> Catalog:
+    """What the stream has to know. No secrets: it goes through the log."""
+    return Catalog(
+        definitions=definitions(settings),
+        subscriptions=tuple(
+            _subscription(destination, connection)
+            for destination in settings.destinations
+            for connection in destination.connect
+        ),
+        destination_types=tuple((destination.name, destination.type) for destination in settings.destinations),
+        space=settings.space.id,
+    )
+
+
+def definitions(settings: Settings) -> tuple[Definition, ...]:
+    """Audiences, then traits, in the file's order."""
+    audiences = tuple(_definition(text, "audience") for text in settings.audiences)
+    return audiences + tuple(_definition(text, "trait") for text in settings.traits)
+
+
+def destinations(settings: Settings) -> dict[str, Configured]:
+    """Destination name → the destination with its settings in place, for a sender.
+
+    Raises:
+        SettingsError: with paths that start at one destination's settings; `open_configuration` tells them with places.
+    """
+    return {one.name: _configured(one) for one in settings.destinations}
+
+
+def secrets(loaded: Loaded) -> frozenset[str]:
+    """Every text of a sound configuration that no log may show."""
+    own = {secret.reveal() for one in destinations(loaded.settings).values() for secret in one.secrets}
+    return loaded.secrets | own
+
+
+def problems(loaded: Loaded) -> list[Fault]:
+    """What is wrong with the definitions and the destinations' settings of a file whose structure is sound."""
+    return [*_definition_faults(loaded), *_destination_faults(loaded)]
+
+
+def _read(path: Path, environ: Mapping[str, str]) -> tuple[Loaded | None, list[Fault]]:
+    draft = read_settings(path, environ)
+    faults = list(draft.faults)
+    if draft.loaded is not None:
+        # A value that has a fault already was left out or emptied; what follows from that is not another fault.
+        told = {fault.path for fault in faults}
+        faults += [fault for fault in problems(draft.loaded) if fault.path not in told]
+    return draft.loaded, sorted(faults, key=lambda fault: (fault.line, fault.column))
+
+
+def _definition(text: DefinitionText, kind: Kind) -> Definition:
+    return Definition(
+        key=text.key,
+        kind=kind,
+        # A block of YAML ends in a line break, which is no part of what its author meant.
+        query=text.query.rstrip(),
+        scope=text.type,
+        name=text.name,
+        historical=text.historical,
+        include_anonymous_users=text.include_anonymous_users,
+    )
+
+
+def _subscription(destination: Destination, connection: Connection) -> Subscription:
+    kind: Kind = "audience" if connection.audience is not None else "trait"
+    key = connection.audience if connection.audience is not None else connection.trait
+    assert key is not None, "a connection without a definition passed the settings' checks"
+    return Subscription(
+        definition=key,
+        kind=kind,
+        destination=destination.name,
+        calls=connection.calls,
+        event_names=_event_names(connection.event_names),
+        traits=connection.traits,
+        mapping=tuple(sorted(connection.mapping.items())),
+    )
+
+
+def _event_names(names: EventNames) -> tuple[tuple[str, str], ...]:
+    """Only what differs from the usual, so that spelling a default out does not make another catalogue."""
+    usual = EventNames()
+    pairs = (("entered", names.entered), ("exited", names.exited), ("computed", names.computed))
+    return tuple((what, name) for what, name in pairs if name != getattr(usual, what))
+
+
+def _definition_faults(loaded: Loaded) -> Iterator[Fault]:
+    places: dict[str, DocPath] = {}
+    first: dict[str, Definition] = {}
+    sections = (("audiences", loaded.settings.audiences), ("traits", loaded.settings.traits))
+    paths = (loaded.positions.original((name, index)) for name, texts in sections for index in range(len(texts)))
+    for path, definition in zip(paths, definitions(loaded.settings), strict=True):
+        # A key given twice is a fault of the settings; only its first definition is looked at.
+        if first.setdefault(definition.key, definition) is definition:
+            places[definition.key] = (*path, "query")
+    _, errors = compile_ready(list(first.values()))
+    for error in errors:
+        message = _wording(error) + _excerpt(first[error.key].query, error)
+        yield loaded.positions.fault_within(places[error.key], error.line, error.column, message)
+
+
+def _wording(error: DefinitionError) -> str:
+    what = f"found {error.found}, expected {error.expected}" if error.found else error.expected
+    return f"{error.key}: {what}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _excerpt(query: str, error: DefinitionError, width: int = 100) -> str:
+    """The query's line with a caret under the place, on lines of their own."""
+    lines = query.split("\n")
+    if not 1 <= error.line <= len(lines):
+        return ""
+    line, at = lines[error.line - 1].replace("\t", " "), error.column - 1
+    start = max(0, at - width // 2)
+    return f"\n    {line[start : start + width]}\n    {' ' * (at - start)}^"
+
+
+def _destination_faults(loaded: Loaded) -> Iterator[Fault]:
+    for index, destination in enumerate(loaded.settings.destinations):
+        path = loaded.positions.original(("destinations", index))
+        if destination.type not in DESTINATIONS:
+            hint = did_you_mean(destination.type, DESTINATIONS)
+            yield loaded.positions.fault((*path, "type"), f"no destination type is called {destination.type!r}{hint}")
+            continue
+        try:
+            _configured(destination)
+        except SettingsError as error:
+            for fault in error.faults:
+                yield _placed(loaded, (*path, "settings"), fault)
+
+
+def _configured(destination: Destination) -> Configured:
+    return DESTINATIONS[destination.type].configure(destination.settings, rate_per_s=destination.rate_per_s)
+
+
+def _placed(loaded: Loaded, base: DocPath, fault: Fault) -> Fault:
+    path = (*base, *(part for part in fault.path.split(".") if part))
+    place = loaded.positions.key_fault if fault.message.startswith("unknown") else loaded.positions.fault
+    return place(path, fault.message)

@@ -1,0 +1,155 @@
+"""From a configuration to the core, and every problem of definitions and destinations at its place in the file."""
+
+from pathlib import Path
+
+import pytest
+
+from app import configuration
+from app.definitions.model import Definition, Subscription
+from app.errors import SettingsError
+from app.settings import load
+
+SOUND = """\
+space: {id: spa_shop}
+audiences:
+  - key: big
+    name: Big
+    query: |
+      event('Order Completed').within(30 days).count() >= 3
+    include_anonymous_users: true
+traits:
+  - {key: orders, query: "event('Order Completed').within(90 days).count()", historical: false}
+destinations:
+  - name: crm
+    type: webhook
+    rate_per_s: 7
+    settings:
+      url: https://crm.example/hook/canary-path
+      secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+    connect:
+      - audience: big
+        calls: [identify, track]
+        event_names: {entered: Got Big}
+        mapping: {b: y, a: x}
+        traits: [plan]
+      - {trait: orders}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "headwater.yaml"
+    path.write_text(text)
+    return path
+
+
+def faults(folder: Path, text: str) -> list[tuple[int, int, str, str]]:
+    found = configuration.check(write(folder, text), {})
+    return [(fault.line, fault.column, fault.path, fault.message) for fault in found]
+
+
+def test_the_catalogue_is_what_was_written(tmp_path: Path) -> None:
+    catalog = configuration.catalog(load(write(tmp_path, SOUND), {}).settings)
+    assert catalog.space == "spa_shop"
+    assert catalog.destination_types == (("crm", "webhook"),)
+    assert catalog.definitions == (
+        Definition(
+            "big",
+            "audience",
+            "event('Order Completed').within(30 days).count() >= 3",
+            name="Big",
+            include_anonymous_users=True,
+        ),
+        Definition("orders", "trait", "event('Order Completed').within(90 days).count()", historical=False),
+    )
+    assert catalog.subscriptions == (
+        Subscription(
+            "big",
+            "audience",
+            "crm",
+            ("identify", "track"),
+            (("entered", "Got Big"),),
+            ("plan",),
+            (("a", "x"), ("b", "y")),
+        ),
+        Subscription("orders", "trait", "crm"),
+    )
+
+
+def test_no_secret_is_in_the_catalogue_and_all_are_known_to_the_logs(tmp_path: Path) -> None:
+    loaded = configuration.open_configuration(write(tmp_path, SOUND), {})
+    told = repr(configuration.catalog(loaded.settings)) + repr(configuration.destinations(loaded.settings))
+    assert "MfKQ9r8" not in told
+    assert "canary-path" not in told
+    assert any("MfKQ9r8" in secret for secret in configuration.secrets(loaded))
+    assert any("canary-path" in secret for secret in configuration.secrets(loaded))
+
+
+def test_a_destinations_rate_is_the_configurations(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, SOUND), {}).settings
+    assert configuration.destinations(settings)["crm"].limits.requests_per_s == 7
+
+
+def test_a_sound_configuration_has_no_faults(tmp_path: Path) -> None:
+    assert faults(tmp_path, SOUND) == []
+
+
+def test_a_definitions_error_stands_where_its_text_stands(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - key: a
+    query: "event('x').count() >> 3"
+  - key: b
+    query: |
+      event('x').within(7 days).count() >= 1
+        AND trait('q'
+  - {key: c, query: event('x').cuont() > 2}
+"""
+    (_, one), (_, two), (_, three) = [((line, column), message) for line, column, _, message in faults(tmp_path, text)]
+    assert [(line, column) for line, column, *_ in faults(tmp_path, text)] == [(3, 33), (7, 22), (8, 32)]
+    assert one.endswith("\n    event('x').count() >> 3\n                        ^")
+    assert two.endswith("\n      AND trait('q'\n                   ^")
+    assert "did you mean count?" in three
+
+
+def test_a_long_line_is_shown_around_its_fault(tmp_path: Path) -> None:
+    query = " AND ".join(["event('x').count() > 1"] * 20) + " AND nonsense"
+    ((_, _, _, message),) = faults(tmp_path, f'traits: []\naudiences: [{{key: a, query: "{query}"}}]\n')
+    *_, line, caret = message.split("\n")
+    assert len(line) <= 104
+    assert line[caret.index("^") :].startswith("nonsense")
+
+
+def test_destinations_settings_are_checked_by_their_type(tmp_path: Path) -> None:
+    text = """\
+destinations:
+  - {name: x, type: webhok}
+  - {name: y, type: gopher}
+  - {name: z, type: webhook, settings: {urll: 3}}
+"""
+    one, two, *rest = faults(tmp_path, text)
+    assert one == (2, 21, "destinations.0.type", "no destination type is called 'webhok'; did you mean 'webhook'?")
+    assert two[:3] == (3, 21, "destinations.1.type")
+    assert "kafka, webhook" in two[3]
+    assert (4, 41, "destinations.2.settings.urll") in [fault[:3] for fault in rest]
+    assert (4, 40, "destinations.2.settings.url") in [fault[:3] for fault in rest]
+
+
+def test_faults_of_structure_and_of_definitions_are_told_together_and_once(tmp_path: Path) -> None:
+    text = """\
+kafak: {}
+audiences:
+  - {key: a, query: "nonsense", type: USER}
+  - {key: a, query: "more nonsense"}
+"""
+    assert [fault[:3] for fault in faults(tmp_path, text)] == [
+        (1, 1, "kafak"),
+        (3, 22, "audiences.0.query"),
+        (3, 39, "audiences.0.type"),
+        (4, 11, "audiences.1.key"),
+    ]
+
+
+def test_open_refuses_with_every_fault(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        configuration.open_configuration(write(tmp_path, "kafak: {}\naudiences: [{key: a, query: '('}]\n"), {})
+    assert len(caught.value.faults) == 2
