@@ -1,0 +1,171 @@
+"""One record of `profiles.in` applied to its profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.compute.changes import Change
+from app.compute.evaluate import earliest, evaluate
+from app.compute.timers import pass_time
+from app.definitions.plan import CellPlan, DefinitionPlan, Plan, Scene
+from app.events.model import Message, event_name, properties_of
+from app.identity.simple import IDENTIFYING_TYPES
+from app.ids import message_id
+from app.profiles.cells import Span
+from app.profiles.state import Profile
+
+
+class Application:
+    """Applies one record to one profile and collects the changes.
+
+    Args:
+        epoch: The source topic's id.
+        position: Of the record: (topic, partition, offset); with the epoch it makes the ids of its changes.
+    """
+
+    __slots__ = ("_position", "anonymous", "changes", "epoch", "plan", "profile", "profile_id", "scene")
+
+    def __init__(
+        self, plan: Plan, profile: Profile, profile_id: str, epoch: str, position: tuple[str, int, int]
+    ) -> None:
+        self.plan = plan
+        self.profile = profile
+        self.profile_id = profile_id
+        self.epoch = epoch
+        self._position = position
+        self.scene = Scene(profile, profile.clock)
+        self.anonymous = is_anonymous(profile)
+        self.changes: list[Change] = []
+
+    def pass_time(self, until_ms: int) -> None:
+        """Let time pass for the profile, up to and including an instant; it never goes back."""
+        profile = self.profile
+        if until_ms < profile.clock:
+            until_ms = profile.clock
+        if profile.armed_due and profile.armed_due <= until_ms:
+            pass_time(self.plan, self.scene, until_ms, self.anonymous, self._emit)
+        self.scene.now = profile.clock = until_ms
+
+    def message(self, message: Message, at_ms: int, found: Iterable[tuple[str, str]], *, repeat: bool) -> None:
+        """Apply a message as one step; `pass_time` to its arrival comes first.
+
+        Args:
+            at_ms: The event's own time, never later than its arrival.
+            found: Its identifiers as (type, value).
+            repeat: A message that was applied before under the same id: it counts no more, but may bring identifiers.
+        """
+        touched = self._take_identifiers(found)
+        name = event_name(message)
+        if repeat:
+            pass
+        elif name is not None:
+            due_ms = self._fold(message, self.plan.cells_by_event.get(name, ()), at_ms, touched)
+            self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
+        elif message["type"] == "identify":
+            self._write_traits(message.get("traits") or {}, at_ms, touched)
+        if touched:
+            due_ms = evaluate(self.plan, self.scene, touched, self.anonymous, self._emit)
+            self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
+
+    def _take_identifiers(self, found: Iterable[tuple[str, str]]) -> list[int]:
+        """What the first identifying identifier of a profile touches, or a plan that is new to it: any answer may turn."""
+        profile, plan = self.profile, self.plan
+        new = [each for each in found if each not in profile.identifiers]
+        profile.identifiers.extend(new)
+        was_anonymous = self.anonymous
+        if new:
+            self.anonymous = is_anonymous(profile)
+        if profile.plan == plan.version and was_anonymous == self.anonymous:
+            return []
+        profile.plan = plan.version
+        return list(range(len(plan.definitions)))
+
+    def _fold(self, message: Message, cells: Iterable[CellPlan], at_ms: int, touched: list[int]) -> int:
+        scene, held = self.scene, self.profile.cells
+        scene.properties = properties_of(message)
+        scene.context = message.get("context") or {}
+        now = scene.now
+        next_ms = 0
+        for cell in cells:
+            spans: list[Span] | None = None
+            if cell.turns is not None:
+                spans = _spans(cell, scene, at_ms)
+                if not spans:
+                    continue
+            elif cell.where is not None and not cell.where(scene):
+                continue
+            values = cell.observe(scene) if cell.observe is not None else ()
+            filled = cell.kind.add(held.get(cell.id), at_ms, now, spans, values)
+            if filled is None:
+                continue
+            held[cell.id] = filled
+            touched.extend(self.plan.by_cell[cell.id])
+            if cell.timed:
+                next_ms = earliest(next_ms, cell.kind.next_flip_ms(filled, now))
+        return next_ms
+
+    def _write_traits(self, traits: dict[str, Any], at_ms: int, touched: list[int]) -> None:
+        held = self.profile.traits
+        for key, value in traits.items():
+            before = held.get(key)
+            # The last writer by event time wins; of two at the same time the later to arrive.
+            if before is None or before[1] <= at_ms:
+                held[key] = [value, at_ms]
+                touched.extend(self.plan.by_trait.get(key, ()))
+
+    def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
+        profile = self.profile
+        profile.sequence += 1
+        verb = "computed" if definition.kind == "trait" else "entered" if value else "exited"
+        topic, partition, offset = self._position
+        self.changes.append(
+            Change(
+                id=message_id(
+                    self.epoch,
+                    topic,
+                    partition,
+                    offset,
+                    definition.id,
+                    definition.version,
+                    self.profile_id,
+                    f"{verb}:{profile.sequence}",
+                ),
+                profile=self.profile_id,
+                key=definition.key,
+                kind=definition.kind,
+                definition_id=definition.id,
+                value=value,
+                previous=previous,
+                at_ms=self.scene.now,
+                sequence=profile.sequence,
+                identifiers=tuple(profile.identifiers),
+                custom_traits=profile.custom_traits(),
+                computed=profile.emitted,
+            )
+        )
+
+
+def is_anonymous(profile: Profile) -> bool:
+    """Whether a profile has none of the identifiers that make a person known."""
+    return not any(kind in IDENTIFYING_TYPES for kind, _ in profile.identifiers)
+
+
+def _spans(cell: CellPlan, scene: Scene, at_ms: int) -> list[Span]:
+    """When an event passes a `where` that time alone can turn: [start, end) from now on, as far as its window goes."""
+    assert cell.turns is not None
+    assert cell.where is not None
+    now = scene.now
+    end = at_ms + cell.window_ms if cell.window_ms else 0
+    if end and end <= now:
+        return []
+    edges = sorted({instant for instant in cell.turns(scene) if instant > now and (not end or instant < end)})
+    spans: list[Span] = []
+    for start, stop in zip([now, *edges], [*edges, end], strict=True):
+        scene.now = start
+        if cell.where(scene):
+            if spans and spans[-1][1] == start:
+                start = spans.pop()[0]
+            spans.append((start, stop))
+    scene.now = now
+    return spans

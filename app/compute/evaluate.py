@@ -1,0 +1,70 @@
+"""State, plan, now → answers that differ from what was last emitted."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.definitions.plan import DefinitionPlan, Plan, Scene
+from app.events.values import same
+
+Emit = Callable[[DefinitionPlan, Any, Any], None]
+"""Takes the definition, the new value and the one before."""
+
+
+def evaluate(plan: Plan, scene: Scene, touched: Iterable[int], anonymous: bool, emit: Emit) -> int:
+    """Evaluate what was touched, and what refers to it, as one consistent step.
+
+    Definitions run in the order of dependence, so each reads what those before it have just become.
+
+    Args:
+        touched: Indexes of definitions, in any order.
+        anonymous: Whether the profile lacks every identifying identifier.
+        emit: Called for each change, in the order of dependence; the profile holds the new value by then.
+    Returns:
+        The next instant after `scene.now` at which a comparison with the present can turn; 0 for never.
+    """
+    emitted = scene.profile.emitted
+    pending = sorted(set(touched))
+    next_ms = 0
+    for index in pending:  # grows while it runs, only ever behind the current place
+        definition = plan.definitions[index]
+        value = definition.value(scene)
+        if definition.turns is not None:
+            next_ms = earliest(next_ms, _next_turn(definition, scene))
+        if definition.kind == "audience":
+            previous = emitted.get(definition.key, False)
+            value = value and (definition.include_anonymous_users or not anonymous)
+            if value == previous:
+                continue
+        elif definition.key in emitted:
+            previous = emitted[definition.key]
+            if same(previous, value):
+                continue
+        else:
+            previous = None
+            if _stays_absent(definition, value):
+                continue
+        emitted[definition.key] = value
+        emit(definition, value, previous)
+        for reader in plan.readers[index]:
+            if reader not in pending:
+                insort(pending, reader)
+    return next_ms
+
+
+def earliest(one_ms: int, other_ms: int) -> int:
+    """The earlier of two instants of which 0 means never."""
+    if not one_ms or not other_ms:
+        return one_ms or other_ms
+    return min(one_ms, other_ms)
+
+
+def _next_turn(definition: DefinitionPlan, scene: Scene) -> int:
+    assert definition.turns is not None
+    return min((instant for instant in definition.turns(scene) if instant > scene.now), default=0)
+
+
+def _stays_absent(definition: DefinitionPlan, value: Any) -> bool:
+    return value is None or value == [] or (definition.is_count and value == 0)

@@ -1,0 +1,43 @@
+"""When an answer can flip with no event, and what happens at those instants.
+
+Time passes for a profile before a record is applied to it: every instant between its last record and this one at which
+an answer can flip is a step of its own, in order. So it does not matter when a timer fires, only that it does.
+"""
+
+from __future__ import annotations
+
+from app.compute.evaluate import Emit, earliest, evaluate
+from app.definitions.plan import Plan, Scene
+
+
+def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Emit) -> None:
+    """Every flip up to and including an instant, each at its own time; the profile's timer is armed for the next.
+
+    `scene.now` is the flip's instant whenever `emit` is called.
+    """
+    profile = scene.profile
+    while profile.armed_due and profile.armed_due <= until_ms:
+        scene.now = profile.armed_due
+        profile.armed_due = _step(plan, scene, anonymous, emit)
+    scene.now = until_ms
+
+
+def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
+    profile, now = scene.profile, scene.now
+    touched = list(plan.turning)
+    next_ms = 0
+    for cell_id, held in list(profile.cells.items()):
+        cell = plan.cells.get(cell_id)
+        if cell is None:  # of a definition that is gone
+            del profile.cells[cell_id]
+            continue
+        if not cell.timed:
+            continue
+        left = cell.kind.advance(held, now)
+        next_ms = earliest(next_ms, cell.kind.next_flip_ms(left, now))
+        if left and left != [0, [], []]:
+            profile.cells[cell_id] = left
+        else:
+            del profile.cells[cell_id]
+        touched.extend(plan.by_cell[cell_id])
+    return earliest(next_ms, evaluate(plan, scene, touched, anonymous, emit))

@@ -1,0 +1,88 @@
+"""What a catalogue becomes once, so that an event runs only the cells and definitions that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.definitions.model import Kind
+from app.profiles.cells import CellKind
+from app.profiles.state import Profile
+
+
+class Scene:
+    """What a compiled expression can see. One object per profile and record; `now` moves while it is in use.
+
+    Attributes:
+        properties, context: Of the event that a `where` looks at; empty outside.
+    """
+
+    __slots__ = ("context", "now", "profile", "properties")
+
+    def __init__(self, profile: Profile, now: int) -> None:
+        self.profile = profile
+        self.now = now
+        self.properties: Mapping[str, Any] = {}
+        self.context: Mapping[str, Any] = {}
+
+
+Condition = Callable[[Scene], bool]
+Value = Callable[[Scene], Any]
+Values = Callable[[Scene], list[Any]]
+Instants = Callable[[Scene], list[int]]
+"""The instants, past and future, at which a condition can turn although nothing happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """How an event gets into one cell."""
+
+    id: str
+    """Made of the expression's text: equal expressions share a cell, and a cell outlives edits that keep it."""
+    kind: CellKind
+    where: Condition | None
+    turns: Instants | None
+    """Where time alone can decide whether an event passes: when. The cell then is one of spans."""
+    window_ms: int
+    """0 for no window."""
+    observe: Callable[[Scene], list[Any]] | None
+    """The property that is summed."""
+    timed: bool
+    """Whether time alone can change its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionPlan:
+    """One definition, ready to be evaluated."""
+
+    index: int
+    """Its place in the order of dependence: it reads only definitions with a smaller one."""
+    key: str
+    kind: Kind
+    id: str
+    version: str
+    value: Value
+    include_anonymous_users: bool
+    is_count: bool
+    """A trait whose first value would be 0 stays absent."""
+    turns: Instants | None
+    """Instants of its own comparisons with the present, cells aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is live, indexed by what can touch it. Indexes of definitions ascend."""
+
+    definitions: tuple[DefinitionPlan, ...] = ()
+    version: int = 0
+    """32 bits of the catalogue's hash: a profile that another version evaluated is evaluated as a whole."""
+    cells: Mapping[str, CellPlan] = field(default_factory=dict)
+    cells_by_event: Mapping[str, tuple[CellPlan, ...]] = field(default_factory=dict)
+    by_cell: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    by_trait: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Definitions by the first step of a custom trait's path."""
+    readers: tuple[tuple[int, ...], ...] = ()
+    """Per definition, those that refer to it."""
+    turning: tuple[int, ...] = ()
+    """Definitions with `turns`."""

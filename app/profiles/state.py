@@ -1,0 +1,45 @@
+"""A profile: everything that definitions, payloads and timers need of one person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Cell = Any
+"""What one cell holds; its shape is in `app.profiles.cells`, by kind."""
+
+
+class Profile:
+    """One profile, mutable: it lives in a partition's cache and is encoded once per batch.
+
+    Attributes:
+        w: Offset in `profiles.in` of the last record applied; -1 before the first.
+        armed_due: When time alone can next change an answer, ms since 1970; 0 for never. May be early, never late.
+        clock: The newest instant that this profile has reached, ms; time never goes back for a profile.
+        sequence: How many changes it has emitted.
+        identifiers: (type, value), in order of first sight.
+        traits: Custom trait → [value, time of its last writer in ms].
+        cells: Cell id → what the cell remembers.
+        plan: The version of the plan that last evaluated it as a whole; 0 before the first.
+        indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
+        emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent.
+    """
+
+    __slots__ = (
+        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "plan", "sequence", "traits", "w",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.w = -1
+        self.armed_due = 0
+        self.clock = 0
+        self.sequence = 0
+        self.plan = 0
+        self.indexed_due = 0
+        self.identifiers: list[tuple[str, str]] = []
+        self.traits: dict[str, list[Any]] = {}
+        self.cells: dict[str, Cell] = {}
+        self.emitted: dict[str, Any] = {}
+
+    def custom_traits(self) -> dict[str, Any]:
+        """Custom traits by key, without the times at which they were written."""
+        return {key: held[0] for key, held in self.traits.items()}

@@ -1,0 +1,47 @@
+"""What a partition's state is kept in, as the stages see it, and how its keys are made."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+PROFILE = b"p|"
+"""`p|profile` → a profile's bytes (`app.profiles.codec`). In the changelog too."""
+
+TIMER = b"t|"
+"""`t|due ms (u64) ‖ profile` → nothing. Local: rebuilt from the profiles when they are restored."""
+
+SEEN = b"d|"
+"""`d|day (u32) ‖ hash (16 bytes)` → offset in `profiles.in` (i64). In the changelog as one packed record per batch."""
+
+META = b"m|"
+"""`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""
+
+_DUE = struct.Struct(">Q")
+
+
+def timer_key(due_ms: int, profile: bytes) -> bytes:
+    """The key of a profile's timer; keys sort by due time."""
+    return TIMER + _DUE.pack(due_ms) + profile
+
+
+def due_of(key: bytes) -> tuple[int, bytes]:
+    """(due ms, profile) of a timer's key."""
+    return _DUE.unpack_from(key, 2)[0], key[10:]
+
+
+class StateReader(Protocol):
+    """The read side of a partition's store."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, with every batch that has been handed over, written down or not."""
+        ...
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The same for many keys at once, in their order."""
+        ...
+
+    def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """(due, profile) of timers that are due by then, earliest first, at most `limit`."""
+        ...

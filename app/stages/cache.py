@@ -1,0 +1,59 @@
+"""Decoded profiles, kept between batches up to a number of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.profiles import codec
+from app.profiles.state import Profile
+from app.profiles.store import PROFILE
+from app.stages.overlay import Overlay
+
+_LOADED_BYTES = 256  # what a profile is taken for that was read and not yet encoded again
+
+
+class ProfileCache:
+    """Profiles by key. What was written longest ago goes first."""
+
+    def __init__(self, state: Overlay, max_bytes: int) -> None:
+        self._state = state
+        self._max_bytes = max_bytes
+        self._profiles: dict[bytes, Profile] = {}
+        self._sizes: dict[bytes, int] = {}
+        self._bytes = 0
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._profiles.clear()
+        self._sizes.clear()
+        self._bytes = 0
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Bring in, with one read of the store, those that are not here; the oldest make room before that."""
+        self._evict()
+        held = self._profiles
+        missing = list(dict.fromkeys(key for key in keys if key not in held))
+        if not missing:
+            return
+        for key, data in zip(missing, self._state.get_many([PROFILE + key for key in missing]), strict=True):
+            held[key] = codec.decode(data) if data is not None else Profile()
+            self._resize(key, len(data) if data is not None else _LOADED_BYTES)
+
+    def get(self, key: bytes) -> Profile:
+        """A profile that has been loaded."""
+        return self._profiles[key]
+
+    def put(self, key: bytes, profile: Profile, size: int) -> None:
+        """A profile was encoded in so many bytes: it is now the newest."""
+        self._profiles[key] = self._profiles.pop(key)
+        self._resize(key, size)
+
+    def _resize(self, key: bytes, size: int) -> None:
+        self._bytes += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes:
+            key = next(iter(self._profiles))
+            del self._profiles[key]
+            self._bytes -= self._sizes.pop(key)

@@ -1,0 +1,281 @@
+"""`profiles.in` → changes, payloads and new state: the fold of one partition's log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from app.activation.router import Router
+from app.compute.apply import Application
+from app.compute.changes import Change
+from app.definitions.checker import compile_ready
+from app.definitions.compiler import compile_plan
+from app.definitions.model import Catalog
+from app.definitions.plan import Plan
+from app.events.codec import check
+from app.events.dates import instant
+from app.events.model import Message, event_name
+from app.identity.simple import IdentityRules, identifiers_of
+from app.profiles import codec
+from app.profiles.seen import DAY_MS
+from app.profiles.state import Profile
+from app.profiles.store import META, PROFILE, timer_key
+from app.stages.cache import ProfileCache
+from app.stages.dead import dead_record
+from app.stages.meta import CATALOG_KEY, Meta
+from app.stages.overlay import Overlay
+from app.stages.records import InRecord, Work
+from app.stages.seen import SeenWindow
+from app.topics import Topics
+
+Parsed = tuple[InRecord, dict[str, Any]]
+
+
+class ComputeStage:
+    """Folds one partition of `profiles.in`.
+
+    Args:
+        state: The partition's store, and what is on its way to it.
+        epoch: The id of `profiles.in`, in hexadecimal.
+        generation: Of the consumer group.
+        cache_bytes: How much of encoded profiles is kept decoded between batches.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        partition: int,
+        state: Overlay,
+        *,
+        epoch: str,
+        rules: IdentityRules,
+        generation: int = 0,
+        cache_bytes: int = 32 << 20,
+    ) -> None:
+        self._topics = topics
+        self._partition = partition
+        self._state = state
+        self._epoch = epoch
+        self._epoch_bits = int(epoch[:8] or "0", 16)
+        self._rules = rules
+        self._generation = generation
+        self._cache = ProfileCache(state, cache_bytes)
+        self.reload()
+
+    @property
+    def src_next(self) -> int:
+        """The offset from which this partition has to be read."""
+        return self._meta.src_next
+
+    def reload(self) -> None:
+        """Forget everything that is not in the state: a batch that was dropped must leave no trace."""
+        held = self._state.get(META)
+        self._meta = Meta.decode(held) if held is not None else Meta(epoch=self._epoch)
+        self._cache.clear()
+        self._seen = SeenWindow(self._state, self._meta)
+        catalog = self._state.get(CATALOG_KEY)
+        self._use(msgspec.json.decode(catalog, type=Catalog) if catalog is not None else Catalog())
+
+    def process(self, records: Sequence[InRecord]) -> Work:
+        """The work of a batch. The state is as if it had been done; nothing has left the process.
+
+        A record that cannot be applied at all is dead-lettered, and the batch is computed once more without it: a fault
+        in one record must neither stop the partition nor leave half of itself behind.
+        """
+        poisoned: dict[int, str] = {}
+        while True:
+            try:
+                work = _Batch(self, records, poisoned).run()
+            except _Poison as poison:
+                poisoned[poison.offset] = poison.message
+                self.reload()
+            else:
+                if work.changelog:
+                    self._state.push(work.writes)
+                return work
+
+    def _use(self, catalog: Catalog) -> None:
+        ready, _ = compile_ready(catalog.definitions)
+        self.plan: Plan = compile_plan(ready)
+        self.router = Router(catalog, self._topics)
+
+
+class _Poison(Exception):
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
+
+
+class _Batch:
+    """One run over one batch."""
+
+    def __init__(self, stage: ComputeStage, records: Sequence[InRecord], poisoned: dict[int, str]) -> None:
+        self.stage = stage
+        self.records = records
+        self.poisoned = poisoned
+        self.meta = stage._meta
+        self.work = Work(src_next=max(records[-1].offset + 1, self.meta.src_next))
+        self.dirty: dict[bytes, Profile] = {}
+        self.topic = stage._topics.profiles_in
+
+    def run(self) -> Work:
+        facts = self.work.facts
+        facts.records = len(self.records)
+        applied_until = self.meta.src_next
+        parsed: list[Parsed] = []
+        for record in self.records:
+            if record.offset < applied_until:
+                facts.skipped += 1
+                continue
+            body = self._parse(record)
+            if body is not None:
+                parsed.append((record, body))
+        if not parsed and not self.work.outputs:
+            return self.work
+        self.stage._seen.look_up(
+            (record.key, body["id"]) for record, body in parsed if body["kind"] == "event" and record.key is not None
+        )
+        self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
+        for record, body in parsed:
+            try:
+                self._apply(record, body)
+            except codec.CorruptProfile:
+                raise
+            except Exception as error:
+                raise _Poison(record.offset, f"{type(error).__name__}: {error}") from error
+        self._settle()
+        return self.work
+
+    def _parse(self, record: InRecord) -> dict[str, Any] | None:
+        poison = self.poisoned.get(record.offset)
+        if poison is not None:
+            self._dead(record, "failed", poison)
+            return None
+        try:
+            body = orjson.loads(record.value or b"")
+            kind = body["kind"]
+            if kind == "event":
+                check(body["message"])
+                body["id"], body["at"] = str(body["id"]), int(body["at"])
+            elif kind == "timer":
+                body["due"] = int(body["due"])
+            elif kind == "catalog":
+                body["catalog"] = msgspec.convert(body["catalog"], type=Catalog)
+            else:
+                raise ValueError(f"unknown kind {kind!r}")
+            if kind != "catalog" and not record.key:
+                raise ValueError("a record without a key belongs to no profile")
+        except Exception as error:
+            self._dead(record, "not_understood", f"{type(error).__name__}: {error}")
+            return None
+        return body  # type: ignore[no-any-return]
+
+    def _dead(self, record: InRecord, reason: str, message: str) -> None:
+        facts = self.work.facts
+        facts.invalid[reason] = facts.invalid.get(reason, 0) + 1
+        letter = dead_record(record, self.topic, self.stage._partition, reason=reason, message=message)
+        self.work.emit(self.stage._topics.events_dead, self.stage._partition, letter)
+
+    def _apply(self, record: InRecord, body: dict[str, Any]) -> None:
+        kind = body["kind"]
+        if kind == "catalog":
+            encoded = msgspec.json.encode(body["catalog"])
+            self.stage._use(body["catalog"])
+            self.work.writes[CATALOG_KEY] = encoded
+            return
+        key = record.key
+        assert key is not None
+        if kind == "event" and body["at"] > self.meta.clock_ms:
+            self.meta.clock_ms = body["at"]
+            self.work.facts.newest_at_ms = body["at"]
+        profile = self.stage._cache.get(key)
+        if record.offset <= profile.w:
+            self.work.facts.skipped += 1
+            if kind == "event":
+                # A skipped record's id enters the window all the same, else its client's later repeat would count.
+                self.stage._seen.repeats(key, body["id"], record.offset)
+            return
+        if kind == "event":
+            self._event(key, profile, record, body["message"], body["at"], body["id"])
+        else:
+            self._timer(key, profile, record, body["due"])
+
+    def _event(self, key: bytes, profile: Profile, record: InRecord, message: Message, at_ms: int, id_: str) -> None:
+        plan = self.stage.plan
+        found = identifiers_of(message, self.stage._rules)
+        name = event_name(message)
+        if (
+            profile.plan == plan.version
+            and (name not in plan.cells_by_event if name is not None else message["type"] != "identify")
+            and not (profile.armed_due and profile.armed_due <= at_ms)
+            and all(each in profile.identifiers for each in found)
+        ):
+            return  # nothing that is live looks at it
+        repeat = self.stage._seen.repeats(key, id_, record.offset)
+        if repeat:
+            self.work.facts.repeats += 1
+        claimed = instant(message.get("timestamp"))
+        application = self._application(key, profile, record)
+        application.pass_time(at_ms)
+        application.message(
+            message, claimed if claimed is not None and claimed <= at_ms else at_ms, found, repeat=repeat
+        )
+        if application.changes:
+            self.work.facts.arrivals_ms.append(at_ms)
+        self._done(key, profile, record, application)
+
+    def _timer(self, key: bytes, profile: Profile, record: InRecord, due_ms: int) -> None:
+        if not profile.armed_due or profile.armed_due > due_ms:
+            return  # an event has come in between, and time with it
+        self.work.facts.timers += 1
+        application = self._application(key, profile, record)
+        application.pass_time(due_ms)
+        self._done(key, profile, record, application)
+
+    def _application(self, key: bytes, profile: Profile, record: InRecord) -> Application:
+        stage = self.stage
+        return Application(
+            stage.plan, profile, key.decode(), stage._epoch, (self.topic, stage._partition, record.offset)
+        )
+
+    def _done(self, key: bytes, profile: Profile, record: InRecord, application: Application) -> None:
+        profile.w = record.offset
+        self.dirty[key] = profile
+        for change in application.changes:
+            self._emit(change)
+
+    def _emit(self, change: Change) -> None:
+        router, partition, counts = self.stage.router, self.stage._partition, self.work.facts.changes
+        verb = "computed" if change.kind == "trait" else "entered" if change.value else "exited"
+        counts[verb] = counts.get(verb, 0) + 1
+        for topic, key, value, headers in (*router.route(change), router.cloud_event(change)):
+            self.work.emit(topic, partition, (key, value, headers))
+
+    def _settle(self) -> None:
+        """Encode what the batch changed: state, then seen ids, then the meta record; the index is local."""
+        work, stage, meta = self.work, self.stage, self.meta
+        writes, changelog = work.writes, work.changelog
+        changelog.extend(writes.items())
+        encode, bits = codec.encode, stage._epoch_bits
+        for key, profile in self.dirty.items():
+            data = encode(profile, bits)
+            stage._cache.put(key, profile, len(data))
+            if profile.armed_due != profile.indexed_due:
+                if profile.indexed_due:
+                    writes[timer_key(profile.indexed_due, key)] = None
+                if profile.armed_due:
+                    writes[timer_key(profile.armed_due, key)] = b""
+                profile.indexed_due = profile.armed_due
+            writes[PROFILE + key] = data
+            changelog.append((PROFILE + key, data))
+        stage._seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
+        meta.src_next = work.src_next
+        meta.epoch = stage._epoch
+        meta.generation = stage._generation
+        encoded = meta.encode()
+        writes[META] = encoded
+        changelog.append((META, encoded))

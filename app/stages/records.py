@@ -1,0 +1,68 @@
+"""What goes into a stage and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+OutRecord = tuple[bytes | None, bytes | None, Headers]
+"""Key, value, headers."""
+
+
+class InRecord(Protocol):
+    """One record of a batch, as Kafka clients give it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int:
+        """When the broker appended it, ms since 1970."""
+        ...
+
+
+@dataclass(slots=True)
+class Work:
+    """What one batch amounts to. The commit protocol sends and writes it in the order of the fields.
+
+    Attributes:
+        outputs: Records by (topic, partition), each list in order.
+        changelog: Records of the changelog's partition, in order; the last one is the meta record.
+        writes: What the store gets in one atomic batch; None deletes. Holds the changelog's state and what is local.
+        src_next: The source offset from which to go on once all of it is done.
+    """
+
+    src_next: int
+    outputs: dict[tuple[str, int], list[OutRecord]] = field(default_factory=dict)
+    changelog: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    writes: dict[bytes, bytes | None] = field(default_factory=dict)
+    facts: Facts = field(default_factory=lambda: Facts())
+
+    def emit(self, topic: str, partition: int, record: OutRecord) -> None:
+        """Add an output behind those to the same partition."""
+        self.outputs.setdefault((topic, partition), []).append(record)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a batch amounted to, for the runtime to count and log."""
+
+    records: int = 0
+    skipped: int = 0
+    """Applied before, and replayed."""
+    repeats: int = 0
+    """Messages whose id was seen before."""
+    invalid: dict[str, int] = field(default_factory=dict)
+    """By reason."""
+    timers: int = 0
+    changes: dict[str, int] = field(default_factory=dict)
+    """By entered, exited, computed."""
+    newest_at_ms: int = 0
+    """When the newest event in it was received."""
+    arrivals_ms: list[int] = field(default_factory=list)
+    """When the events were received that changed something."""

@@ -1,0 +1,208 @@
+"""Stages with what they stand on: the store, its restore, the changelog and the outputs of one partition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from app.clock import Clock
+from app.errors import StateError, StateErrorReason
+from app.identity.simple import IdentityRules
+from app.kafka.producer import Producer
+from app.observability import logs
+from app.profiles.seen import DAY_MS
+from app.stages.compute import ComputeStage
+from app.stages.overlay import Overlay
+from app.stages.records import InRecord, OutRecord, Work
+from app.stages.resolve import ResolveStage
+from app.stream.fence import Fence
+from app.stream.restore import Restore, Restored
+from app.stream.store import PartitionStore, StoreShare, quarantine
+from app.topics import Topics
+
+log = logs.get("store")
+
+FLUSH_EVERY_S = 600.0
+"""A store is flushed at least so often: what a restart has to read back from the changelog stays small."""
+
+
+class StreamPorts:
+    """The commit protocol's ports for one partition.
+
+    Args:
+        partition: Of the changelog.
+        write: The store's write; None for a stage without state.
+        log_next: The changelog offset that the next record must get if nobody else writes there.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        topics: Topics,
+        partition: int,
+        fence: Fence,
+        write: Callable[[Mapping[bytes, bytes | None], int], None] | None,
+        foreign: Callable[[int, int], None],
+    ) -> None:
+        self._producer = producer
+        self._changelog = topics.profiles_changelog
+        self._partition = partition
+        self._fence = fence
+        self._write = write
+        self._foreign = foreign
+        self.log_next: int | None = None
+
+    def still_mine(self) -> None:
+        self._fence.check(self._partition)
+
+    async def send(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
+        await self._producer.send(outputs)
+
+    async def append(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> int:
+        expected, self.log_next = self.log_next, None
+        first, last = await self._producer.append(self._changelog, self._partition, changelog)
+        if expected is not None and first > expected:
+            self._foreign(expected, first)
+        self.log_next = last + 1
+        return last
+
+    def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
+        assert self._write is not None, "a stage without state has no changelog"
+        self._write(writes, log_offset)
+
+    def committable(self, src_next: int) -> None:
+        """Kept by the lane, which is what the consumer asks."""
+
+
+class ResolveEngine:
+    """The resolve stage of one partition of `events.raw`."""
+
+    def __init__(self, stage: ResolveStage, clock: Clock) -> None:
+        self._stage = stage
+        self._clock = clock
+
+    async def prepare(self) -> int | None:
+        return None
+
+    def process(self, records: Sequence[InRecord]) -> Work:
+        return self._stage.process(records, self._clock.now_ms())
+
+    def done(self, work: Work) -> None:
+        """Nothing is kept."""
+
+    def drop(self) -> None:
+        """Nothing is kept."""
+
+    async def mend(self) -> None:
+        raise AssertionError("a stage without a store has none that could be damaged")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ComputeEngine:
+    """The compute stage of one partition of `profiles.in`, its store and its restore."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        partition: int,
+        directory: Path,
+        share: StoreShare,
+        restore: Restore,
+        rules: IdentityRules,
+        clock: Clock,
+        *,
+        generation: int,
+        cache_bytes: int,
+        restored: Callable[[int, Restored], None],
+    ) -> None:
+        self._topics = topics
+        self._partition = partition
+        self._directory = directory
+        self._share = share
+        self._restore = restore
+        self._rules = rules
+        self._clock = clock
+        self._generation = generation
+        self._cache_bytes = cache_bytes
+        self._restored = restored
+        self.ports: StreamPorts | None = None
+        self.store: PartitionStore | None = None
+        self.stage: ComputeStage | None = None
+        self._overlay: Overlay | None = None
+        self._day = 0
+        self._flushed_s = clock.monotonic_s()
+
+    async def prepare(self) -> int:
+        try:
+            self.store = await asyncio.to_thread(self._open)
+        except StateError as error:
+            if error.reason is not StateErrorReason.CORRUPT:
+                raise
+            log.error("the store cannot be opened; it is restored", partition=self._partition, error=str(error))
+            self._quarantine()
+            self.store = await asyncio.to_thread(self._open)
+        restored = await self._restore.run(self._partition, self.store)
+        self._overlay = Overlay(self.store)
+        self.stage = ComputeStage(
+            self._topics,
+            self._partition,
+            self._overlay,
+            epoch=restored.epoch,
+            rules=self._rules,
+            generation=self._generation,
+            cache_bytes=self._cache_bytes,
+        )
+        assert self.ports is not None
+        self.ports.log_next = restored.log_end
+        self._restored(self._partition, restored)
+        return self.stage.src_next
+
+    def process(self, records: Sequence[InRecord]) -> Work:
+        assert self.stage is not None
+        return self.stage.process(records)
+
+    def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
+        """The protocol's fourth step."""
+        assert self.store is not None
+        self.store.write(writes, log_offset)
+
+    def done(self, work: Work) -> None:
+        assert self._overlay is not None
+        assert self.store is not None
+        if work.changelog:
+            self._overlay.pop()
+        day = work.facts.newest_at_ms // DAY_MS
+        if day > self._day:
+            self._day = day
+            self.store.drop_seen_before(day * DAY_MS)
+        now_s = self._clock.monotonic_s()
+        if now_s - self._flushed_s >= FLUSH_EVERY_S:
+            self._flushed_s = now_s
+            self.store.flush()
+
+    def drop(self) -> None:
+        assert self._overlay is not None
+        assert self.stage is not None
+        self._overlay.clear()
+        self.stage.reload()
+
+    async def mend(self) -> None:
+        assert self.store is not None
+        await asyncio.to_thread(self.store.abandon)
+        self._quarantine()
+        await self.prepare()
+
+    def _open(self) -> PartitionStore:
+        return PartitionStore(self._directory, self._partition, self._share, self._clock.now_ms)
+
+    def _quarantine(self) -> None:
+        kept = quarantine(self._directory, self._clock.now_ms())
+        log.error("a damaged store was put aside", partition=self._partition, kept=str(kept))
+
+    def close(self) -> None:
+        if self.store is not None:
+            self.store.close()
+            self.store = None

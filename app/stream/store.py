@@ -1,0 +1,193 @@
+"""The partition store: one RocksDB per partition of `profiles.in`, and the memory that all of them share.
+
+The write-ahead log is off: the changelog is the truth, and what a crash takes out of memory is read back from it. All
+of a batch is one atomic write with the changelog offset in it, so whatever survives is a whole prefix of the batches.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
+
+from app.errors import StateError, StateErrorReason
+from app.profiles.seen import DAY_MS
+from app.profiles.store import META, PROFILE, SEEN, TIMER, due_of
+from app.stages.meta import LOG_KEY
+
+LOCK_WAIT_S = 10.0
+"""How long opening waits for a directory that another process, perhaps just ending, still holds."""
+
+_FLUSHED_KEY = META + b"flushed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBudget:
+    """Memory of all partitions of a process together."""
+
+    block_cache_bytes: int = 128 << 20
+    write_buffer_bytes: int = 128 << 20
+    """Of all memtables; beyond it the fullest is flushed."""
+    files_max: int = 256
+    """Open files per partition."""
+
+
+class StoreShare:
+    """The cache and write buffer that a process's partitions share."""
+
+    def __init__(self, budget: StoreBudget) -> None:
+        self.budget = budget
+        self.cache = Cache(budget.block_cache_bytes)
+        self.buffers = WriteBufferManager(budget.write_buffer_bytes, False)
+
+    def options(self) -> Options:
+        """Options of one partition's database."""
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self.cache)
+        blocks.set_bloom_filter(10, False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self.buffers)
+        options.set_write_buffer_size(64 << 20)
+        options.set_max_write_buffer_number(3)
+        # Seen ids are mostly looked up in vain: without it every look-up walks the memtable.
+        options.set_memtable_prefix_bloom_ratio(0.1)
+        options.set_memtable_whole_key_filtering(True)
+        options.set_max_open_files(self.budget.files_max)
+        options.set_max_background_jobs(2)
+        options.set_keep_log_file_num(2)
+        return options
+
+
+class PartitionStore:
+    """One partition's state on disk.
+
+    Raises:
+        StateError: DIRECTORY_LOCKED when another process holds it; CORRUPT when it cannot be read. `quarantine` then
+            takes it away, and a new one is restored from the changelog.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        partition: int,
+        share: StoreShare,
+        now_ms: Callable[[], int],
+        lock_wait_s: float = LOCK_WAIT_S,
+    ) -> None:
+        self._now_ms = now_ms
+        self.directory = directory
+        self.partition = partition
+        self._no_wal = WriteOptions()
+        self._no_wal.disable_wal = True
+        self._db = self._open(share, lock_wait_s)
+        self._timers_from = TIMER
+
+    def _open(self, share: StoreShare, lock_wait_s: float) -> Rdict:
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + lock_wait_s
+        while True:
+            try:
+                return Rdict(str(self.directory), options=share.options())
+            except Exception as error:
+                text = str(error)
+                if "lock" not in text.lower():
+                    raise StateError(self.partition, StateErrorReason.CORRUPT, f"{self.directory}: {text}") from error
+                if time.monotonic() >= deadline:
+                    raise StateError(
+                        self.partition,
+                        StateErrorReason.DIRECTORY_LOCKED,
+                        f"{self.directory} is held by another process; stop it, or use another data directory",
+                    ) from error
+            time.sleep(0.1)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._db.get(key)  # type: ignore[no-any-return]
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._db.get(keys) if keys else []  # type: ignore[no-any-return]
+
+    def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
+        """One atomic write, with the changelog offset that it stands for."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in writes.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+                if key < self._timers_from and key.startswith(TIMER):
+                    self._timers_from = key
+        put(LOG_KEY, log_offset.to_bytes(8, "big", signed=True))
+        self._db.write(batch, self._no_wal)
+
+    def log_offset(self) -> int:
+        """The changelog offset up to which everything is in here; -1 for nothing."""
+        held = self.get(LOG_KEY)
+        return int.from_bytes(held, "big", signed=True) if held is not None else -1
+
+    def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """(due, profile) of timers due by then, earliest first, at most `limit`.
+
+        The search starts where the last one found the first entry: what is before that is deleted keys to walk over.
+        """
+        first = True
+        for count, key in enumerate(self._db.keys(from_key=self._timers_from)):
+            if count >= limit or not key.startswith(TIMER):
+                return
+            due, profile = due_of(key)
+            if first:
+                self._timers_from, first = key, False
+            if due > due_ms:
+                return
+            yield due, profile
+
+    def drop_seen_before(self, clock_ms: int) -> None:
+        """Delete the ids of days that are out of the window by the log's clock."""
+        day = clock_ms // DAY_MS - 1
+        if day > 0:
+            self._db.delete_range(SEEN, SEEN + day.to_bytes(4, "big"), self._no_wal)
+
+    def profiles(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every (profile, bytes); for checks, exports and tests."""
+        for key, value in self._db.items(from_key=PROFILE):
+            if not key.startswith(PROFILE):
+                return
+            yield key[len(PROFILE) :], value
+
+    def flush(self) -> None:
+        """Write what is in memory to disk; blocks."""
+        self._db.put(_FLUSHED_KEY, self._now_ms().to_bytes(8, "big"), self._no_wal)
+        self._db.flush()
+
+    def flushed_at_ms(self) -> int:
+        """When it was last flushed; 0 for never."""
+        held = self.get(_FLUSHED_KEY)
+        return int.from_bytes(held, "big") if held is not None else 0
+
+    def clear(self) -> None:
+        """Forget everything, to be filled from the start."""
+        self._db.delete_range(b"", b"\xff", self._no_wal)
+
+    def close(self) -> None:
+        """Flush and let go of the directory."""
+        self.flush()
+        self._db.close()
+
+    def abandon(self) -> None:
+        """Let go of the directory without caring for what is in memory."""
+        self._db.close()
+
+
+def quarantine(directory: Path, now_ms: int) -> Path:
+    """Move a damaged store out of the way; it is kept, for whoever wants to know why."""
+    target = directory.with_name(f"{directory.name}.corrupt-{now_ms}")
+    shutil.move(directory, target)
+    return target
