@@ -97,15 +97,14 @@ def test_canonical_text_is_that_of_all_spellings() -> None:
             assert to_text(tree) == to_text(theirs_printed), f"seed {seed}: {query}"
 
 
-PIECES = tuple(
-    r"""
-    ( ) . , : { } = == != > >= < <= ' " \ & - ; 1 0 7.5 1e5 1e999 -3 2026-01-31 2026-02-30 2026-01-31T10:00:00x é 'x' "y"
-    AND or NOT ANY all none true False literal(2) event('E') trait('t') property('p') context('c') parent: exclude
-    .where( .within( .between( .expires_after( .sources(exclude: .count() .sum( .unique( .mode( as string array
-    .exists() .equals( .one_of( .contains( .absent() .within_last( .before_date( days 1 week 3661 0
-    property(parent:'p') .within(parent:1 event('E').count()>0
-    """.split()
-) + ("\n", "1 day", "0 weeks", "3661 days")
+PIECES_TEXT = r"""
+( ) . , : { } = == != > >= < <= ' " \ & - ; 1 0 7.5 1e5 1e999 -3 2026-01-31 2026-02-30 2026-01-31T10:00:00x é 'x' "y"
+AND or NOT ANY all none true False literal(2) event('E') trait('t') property('p') context('c') parent: exclude
+.where( .within( .between( .expires_after( .sources(exclude: .count() .sum( .unique( .mode( as string array
+.exists() .equals( .one_of( .contains( .absent() .within_last( .before_date( days 1 week 3661 0
+property(parent:'p') .within(parent:1 event('E').count()>0
+"""
+PIECES = (*PIECES_TEXT.split(), "\n", "1 day", "0 weeks", "3661 days")
 
 
 def mutated(query: str, random: Random) -> str:
