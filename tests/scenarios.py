@@ -51,12 +51,7 @@ def scenario(seed: int, **switches: Any) -> Scenario:
     while True:
         _, errors = compile_ready(definitions)
         refused = {error.key for error in errors}
-        kept = tuple(
-            each
-            for each in definitions
-            if each.key not in refused
-            and not any(f"'{key}'" in each.query or f'"{key}"' in each.query for key in refused)
-        )
+        kept = tuple(each for each in definitions if each.key not in refused)
         if kept == definitions:
             break
         definitions = kept

@@ -69,7 +69,7 @@ class Application:
             self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
 
     def _take_identifiers(self, found: Iterable[tuple[str, str]]) -> list[int]:
-        """What the first identifying identifier of a profile touches, or a plan that is new to it: any answer may turn."""
+        """What a profile's first identifying identifier touches, or a plan that is new to it: any answer may turn."""
         profile, plan = self.profile, self.plan
         new = [each for each in found if each not in profile.identifiers]
         profile.identifiers.extend(new)

@@ -19,16 +19,12 @@ class Place:
     column: int = 1
 
 
-def _place() -> Place:
-    return field(default=Place(), compare=False, repr=False)  # type: ignore[no-any-return]
-
-
 @dataclass(frozen=True, slots=True)
 class Literal:
     value: str | bool | int | float
     is_date: bool = False
     """Written without quotes as a date; the value is its text, because `=` compares dates as texts."""
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +32,33 @@ class Trait:
     """`trait('key')`: an audience, else a computed trait, else the custom trait at that path."""
 
     key: str
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
     path: str
     of_parent: bool = False
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     path: str
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
     condition: Condition
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
     duration_ms: int
     of_parent: bool = False
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +66,19 @@ class Between:
     near_ms: int
     far_ms: int
     """Always greater than `near_ms`, in whatever order they were written."""
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiresAfter:
     duration_ms: int
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     exclude: tuple[str, ...]
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class Reducer:
     path: str | None = None
     as_type: str | None = None
     minimum: int | None = None
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ class Chain:
     event: str
     filters: tuple[Filter, ...]
     reducer: Reducer
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ class Comparison:
     """equals, differs, greater_than, at_least, less_than, at_most, absent, exists, contains, omits, starts_with,
     ends_with, one_of, none_of, before_date or after_date; operators have become their comparator."""
     arguments: tuple[Scalar, ...]
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +116,25 @@ class DateComparison:
     left: Scalar
     comparator: str
     duration_ms: int
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
     condition: Condition
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class And:
     conditions: tuple[Condition, ...]
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
     conditions: tuple[Condition, ...]
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,7 @@ class Quantified:
     quantifier: str
     """ANY, ALL or NONE."""
     condition: Condition
-    at: Place = _place()
+    at: Place = field(default=Place(), compare=False, repr=False)
 
 
 Filter = Where | Within | Between | ExpiresAfter | Sources

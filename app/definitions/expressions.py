@@ -186,7 +186,7 @@ def _written(scene: Scene, key: str) -> Any:
     return held[0] if held is not None else None
 
 
-def _at(path: str, root: Callable[[Scene], Mapping[str, Any]]) -> Value:
+def _at(path: str, root: Callable[[Scene], dict[str, Any]]) -> Value:
     steps = path_steps(path)
     if len(steps) == 1:
         (only,) = steps

@@ -23,8 +23,8 @@ class Scene:
     def __init__(self, profile: Profile, now: int) -> None:
         self.profile = profile
         self.now = now
-        self.properties: Mapping[str, Any] = {}
-        self.context: Mapping[str, Any] = {}
+        self.properties: dict[str, Any] = {}
+        self.context: dict[str, Any] = {}
 
 
 Condition = Callable[[Scene], bool]

@@ -48,8 +48,8 @@ def check(partition: int, meta: Meta | None, facts: LogFacts) -> None:
             partition,
             StateErrorReason.SOURCE_RECREATED,
             f"profiles.in was recreated: state is of topic {meta.epoch}, the broker has {facts.epoch}. Its offsets "
-            "start over, and this state would take new records for old ones. Bring the topic back; or stop all workers and "
-            "delete the changelog topic and their data directories",
+            "start over, and this state would take new records for old ones. Bring the topic back; or stop all "
+            "workers and delete the changelog topic and their data directories",
         )
     if facts.source_end < src_next:
         raise StateError(

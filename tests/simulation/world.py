@@ -1,7 +1,7 @@
 """The whole stream in one thread: the real stages and the real commit protocol over a log of lists.
 
-A seeded scheduler takes one step at a time: append the next event, resolve a batch, compute a batch, carry a commit on by
-one await, fire timers, flush, commit offsets, crash. Everything follows from the seed, so a failing one replays exactly.
+A seeded scheduler takes one step at a time: append the next event, resolve a batch, compute a batch, carry a commit on
+by one await, fire timers, flush, commit offsets, crash. All follows from the seed: one that fails replays exactly.
 """
 
 from __future__ import annotations
