@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from app.definitions import checker
 from app.definitions.checker import (
     NOT_EVALUATED_YET,
     check,
@@ -205,3 +208,17 @@ def test_a_long_row_of_references_is_no_problem() -> None:
     circle = [*row, audience("k2000", "trait('k0') = true")]
     (error,) = refusals(*circle)
     assert "circle: k0 -> k1 -> " in error
+
+
+def test_the_readmes_examples_are_evaluated_and_its_errors_are_ours() -> None:
+    readme = (Path(checker.__file__).parent / "README.md").read_text()
+    examples = [each.strip() for each in readme.partition("## Examples")[2].split("```")[1::2]]
+    assert len(examples) == 5
+    for query in [readme.split("```")[1].strip(), *examples]:
+        kind: Kind = "trait" if query.endswith(".sum(property('total'))") else "audience"
+        assert refusals(Definition("example", kind, query)) == []
+    by_key = {"avg()": trait("vip", "event('V').avg(property('p'))"), "twice": audience("vip")}
+    for line in refusals(by_key["twice"], by_key["avg()"]):
+        assert line in readme
+    for name in NOT_EVALUATED_YET - {"unique().count()", "a funnel (event() inside where)"}:
+        assert name.partition("(")[0] in readme.partition("## Grammar")[0]
