@@ -1,0 +1,51 @@
+"""What the demo reads back from the log: the `changes` topic and `events.dead`."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+
+Headers = Iterable[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class LogRead:
+    """Everything read so far."""
+
+    changes: dict[tuple[str, str], list[object]] = field(default_factory=lambda: defaultdict(list))
+    """(who, definition's key) → values in the log's order, repeats left out."""
+    changes_count: int = 0
+    """Without repeats."""
+    dead: list[bytes | None] = field(default_factory=list)
+    """The original bytes of each dead letter; None for a record that had no value."""
+    _seen: set[bytes] = field(default_factory=set)
+
+    def take_change(self, value: bytes, headers: Headers) -> None:
+        """One record of `changes`; a repeat has the id of its original and is passed over.
+
+        Raises:
+            KeyError, ValueError: it is no CloudEvent of ours.
+        """
+        event_id = dict(headers)["ce_id"]
+        if event_id in self._seen:
+            return
+        self._seen.add(event_id)
+        data = orjson.loads(value)
+        self.changes[_who(data["identifiers"]), data["key"]].append(data["value"])
+        self.changes_count += 1
+
+    def take_dead(self, value: bytes) -> None:
+        """One record of `events.dead`."""
+        original = orjson.loads(value)["original"]
+        self.dead.append(None if original is None else b64decode(original))
+
+
+def _who(identifiers: Iterable[dict[str, str]]) -> str:
+    """As the truth names people: by the userId where there is one, else by the anonymousId."""
+    held = {found["type"]: found["value"] for found in reversed(list(identifiers))}
+    kind = "user_id" if "user_id" in held else "anonymous_id"
+    return f"{kind}:{held[kind]}"
