@@ -63,6 +63,8 @@ def as_decimal(plain: Number) -> Decimal:
 
 def exact(value: object) -> Decimal | None:
     """What a sum adds (with `EXACT`); None for what is not number-like."""
+    if type(value) is int and -EXACT_IN_FLOATS < value < EXACT_IN_FLOATS:
+        return Decimal(value)
     plain = number(value)
     return None if plain is None else as_decimal(plain)
 

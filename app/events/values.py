@@ -169,6 +169,13 @@ def _equal(left: Json, right: Json) -> bool:
     if left is None or right is None:
         return False
     if kind in _PLAIN or type(right) in _PLAIN:
+        if (
+            (type(left) is int or type(left) is float)
+            and (type(right) is int or type(right) is float)
+            and -EXACT_IN_FLOATS < left < EXACT_IN_FLOATS
+            and -EXACT_IN_FLOATS < right < EXACT_IN_FLOATS
+        ):
+            return left == right
         x, y = number(left), number(right)
         if x is not None and y is not None:
             if isinstance(x, Decimal) or isinstance(y, Decimal):
