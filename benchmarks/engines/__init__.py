@@ -1,0 +1,97 @@
+"""The engines that are measured, behind one small interface: a command.
+
+Each engine is a process, run in the project's folder:
+
+    <command> count --brokers A --topic T --out O --group G --data D --events N --warm W
+
+It counts N events of T by user and name, its state in RocksDB under D and in a changelog of its own, and produces to O,
+for each `Order Completed`, an identify with the user's running count, `{"userId", "traits": {"orders": n}, …}`, bare or
+as the `payload` of a delivery. Then it flushes, commits and ends with exit code 0. T and O exist, with four partitions;
+D does not, its parent does.
+
+On stdout it says, one JSON object a line, `{"event": …, "records": n, "t": monotonic seconds}`:
+
+- `started`: the process runs.
+- `restoring`, `restored`: reading the changelog back has begun, has ended. Only if there was something to read.
+- `warm`: W events are processed; from here the clock runs.
+- `progress`: now and then, for the eye.
+- `done`: N events are processed.
+
+Any other line is ignored.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from benchmarks.toolchain import kafka_streams, quix_python
+
+HEADWATER = "benchmarks.engines.headwater"
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """How an engine keeps a profile of the count job in its changelog, so that the harness can make one."""
+
+    topic: Callable[[str], str]
+    """Group → topic."""
+    key: Callable[[str], bytes]
+    """User id → key; the value is for every peer a JSON object, event name → count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine; its command is made (compiled, installed) on first use."""
+
+    name: str
+    title: str
+    command: Callable[[Path], tuple[str, ...]]
+    """Cache directory → the words before `count`."""
+    share: float = 1.0
+    """The share of the events it is given: below 1 for an engine that would take very long."""
+    changelog: Changelog | None = None
+    fills: bool = False
+    """Whether it makes a changelog itself, by `fill --brokers A --group G --profiles N --seed S`."""
+    profiles: bool = False
+    """Whether `profile …`, with the arguments of `count`, prints where its time goes, as text."""
+
+
+def json_key(user: str) -> bytes:
+    return orjson.dumps(user)
+
+
+FAUST = Engine(
+    name="faust",
+    title="faust-streaming (stock)",
+    command=lambda cache: (sys.executable, "-m", "benchmarks.peers.faust_count"),
+    share=0.1,
+    changelog=Changelog(topic="{}-counts-changelog".format, key=json_key),
+)
+QUIX = Engine(
+    name="quix",
+    title="Quix Streams",
+    command=lambda cache: (str(quix_python(cache)), "-m", "benchmarks.peers.quix_count"),
+)
+KAFKA_STREAMS = Engine(
+    name="kafka-streams",
+    title="Kafka Streams",
+    command=kafka_streams,
+    changelog=Changelog(topic="{}-profiles-changelog".format, key=str.encode),
+)
+HEADWATER_ENGINE = Engine(
+    name="headwater",
+    title="Headwater",
+    command=lambda cache: (sys.executable, "-m", HEADWATER),
+    fills=True,
+    profiles=True,
+)
+
+
+def engines() -> list[Engine]:
+    """Every engine that is there; Headwater's comes with its own module."""
+    there = importlib.util.find_spec(HEADWATER) is not None
+    return [*([HEADWATER_ENGINE] if there else []), KAFKA_STREAMS, QUIX, FAUST]

@@ -1,0 +1,50 @@
+"""What the two Python peers share: the job's arguments, and the lines by which the harness follows it."""
+
+import argparse
+import json
+import time
+
+ORDER = "Order Completed"
+PROGRESS_EVERY = 20_000
+
+
+def arguments() -> argparse.Namespace:
+    """`count --brokers … --topic … --out … --group … --data … --events N --warm N`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", choices=["count"])
+    for name in ("brokers", "topic", "out", "group", "data"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--events", type=int, required=True)
+    parser.add_argument("--warm", type=int, required=True)
+    return parser.parse_args()
+
+
+def say(event: str, records: int = 0) -> None:
+    """One line of the harness's protocol; `t` is the monotonic clock in seconds."""
+    print(json.dumps({"event": event, "records": records, "t": time.monotonic()}), flush=True)
+
+
+class Progress:
+    """Counts processed events and tells the harness."""
+
+    def __init__(self, *, events: int, warm: int) -> None:
+        self._events = events
+        self._warm = warm
+        self._processed = 0
+
+    def step(self) -> bool:
+        """One event more; true when it was the last."""
+        self._processed += 1
+        if self._processed == self._warm:
+            say("warm", self._processed)
+        if self._processed % PROGRESS_EVERY == 0:
+            say("progress", self._processed)
+        if self._processed == self._events:
+            say("done", self._processed)
+            return True
+        return False
+
+
+def identify(user: str, orders: int) -> dict[str, object]:
+    """The output record: Segment's identify with the running count as a trait."""
+    return {"userId": user, "type": "identify", "traits": {"orders": orders}}
