@@ -24,7 +24,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
     Its own event loop, run only to start and to stop it: each test has another one. It starts from the main thread,
     which lives as long as the run does.
     """
-    embedded = EmbeddedBroker(tmp_path_factory.mktemp("broker"), heap_mb=384)
+    # Compaction soon enough for a test to see it: the default looks every 15 s.
+    properties = {"log.cleaner.backoff.ms": "200"}
+    embedded = EmbeddedBroker(tmp_path_factory.mktemp("broker"), heap_mb=384, properties=properties)
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(embedded.start())

@@ -221,7 +221,7 @@ def java_options(heap_mb: int, home: Home) -> tuple[str, ...]:
     """The JVM's bounds: memory of every kind has one."""
     return (
         f"-Xmx{heap_mb}m",
-        "-Xms64m",
+        f"-Xms{min(heap_mb, 64)}m",
         "-XX:+UseSerialGC",
         "-XX:MaxDirectMemorySize=64m",
         "-XX:MaxMetaspaceSize=128m",
