@@ -1,8 +1,8 @@
 """From a change to the records that tell the world of it: payloads by subscription, and the CloudEvent of `changes`.
 
 On the path of every change, so what is the same for all changes of a subscription is written to JSON once, when the
-catalogue arrives. With one subscription, one call and an e-mail: 15 µs a
-change on two busy cores, 7 of them the UUIDv5 of the message id; the CloudEvent 4 µs more.
+catalogue arrives. With one subscription, one call and an e-mail: 15 µs a change on a busy machine, 7 of them the
+message id; the CloudEvent 4 µs more.
 """
 
 from __future__ import annotations

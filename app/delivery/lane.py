@@ -1,0 +1,325 @@
+"""One destination's decisions: what is sent next, and what follows from its outcome. It sends nothing itself.
+
+A plain object: no I/O, no clock, no chance but the jitter given to it; times are monotonic seconds that the caller
+tells. So a simulation runs the very same one.
+
+    take → fresh ──────────► in flight ─► delivered, filtered ─────────► settled
+             │ profile held      │ retry ─► due (parked, by time) ─┐
+             ▼                   │ ◄───────────────────────────────┘
+           behind its profile    └ rejected, given up ─► dead ─► buried ─► settled
+
+Order: at most one payload of a profile is on its way, from its first try until it is settled; the later ones wait
+behind it. First tries go before retries.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from app.activation.destination import Configured
+from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
+from app.activation.payload import InvalidPayload, parse_payload
+from app.delivery.dead_letter import Brake, Evidence
+from app.delivery.gate import Gate, LaneState, Permission
+from app.delivery.progress import Item, Progress
+from app.delivery.retry import delay_s, gives_up
+from app.delivery.work import Batch, Dead, Fact, LaneSettings, Record, Settled, StateChanged
+
+NOTHING = Evidence()
+
+
+class Lane:
+    """See the module. Not for several threads."""
+
+    def __init__(
+        self,
+        configured: Configured,
+        settings: LaneSettings,
+        *,
+        jitter: Callable[[], float],
+        observe: Callable[[Fact], None],
+    ) -> None:
+        """`jitter` gives numbers uniform in [0, 1); `observe` hears every fact, at once."""
+        self.in_flight = 0
+        """Requests."""
+        self._limits = configured.limits
+        self._needs = configured.needs
+        self._settings = settings
+        self._jitter = jitter
+        self._observe = observe
+        self._gate = Gate(settings.breaker, probe_every_s=settings.probe_every_s)
+        self._brake = Brake(window=settings.brake_window, share_max=settings.brake_share_max)
+        self._partitions: dict[int, Progress] = {}
+        self._fresh: deque[Item] = deque()
+        self._freed: deque[Item] = deque()
+        """Items whose profile is held for them; they go first."""
+        self._due: list[tuple[float, int, Item]] = []
+        """Heap of (when, ordinal, item)."""
+        self._ordinal = count()
+
+    def assign(self, partition: int, next_offset: int) -> None:
+        """The partition is ours from this offset on; what an earlier assignment left is dropped."""
+        self.revoke(partition)
+        self._partitions[partition] = Progress(partition, next_offset)
+
+    def revoke(self, partition: int) -> None:
+        """Drop its payloads: their offsets are not committed, so the next owner reads them again."""
+        progress = self._partitions.pop(partition, None)
+        if progress is None:
+            return
+        progress.revoked = True
+        self._fresh = deque(item for item in self._fresh if not item.progress.revoked)
+        self._freed = deque(item for item in self._freed if not item.progress.revoked)
+        self._due = [entry for entry in self._due if not entry[2].progress.revoked]
+        heapq.heapify(self._due)
+
+    def assignment(self, partition: int) -> Progress | None:
+        """Another object after every assignment, so that who has waited sees whether it is still the same one."""
+        return self._partitions.get(partition)
+
+    def committable(self, partition: int) -> int | None:
+        """The offset below which everything is settled; None for a partition that is not ours."""
+        progress = self._partitions.get(partition)
+        return None if progress is None else progress.committable
+
+    @property
+    def parked(self) -> int:
+        """Payloads that wait for a retry, or behind another of their profile."""
+        return len(self._due) + sum(progress.behind for progress in self._partitions.values())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take more; at its limits only its own topic is read no further."""
+        settings = self._settings
+        queued = len(self._fresh) + len(self._freed)
+        return queued < settings.queue_items_max and self.parked < settings.parked_items_max
+
+    @property
+    def pending(self) -> int:
+        """Records taken and not settled."""
+        return sum(progress.unsettled for progress in self._partitions.values())
+
+    @property
+    def state(self) -> LaneState:
+        return self._gate.state
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it does not run."""
+        return self._gate.reason
+
+    def take(self, partition: int, records: Sequence[Record]) -> list[Dead]:
+        """Records of one partition, in order. Those of a partition that is not ours, or taken before, are passed over.
+
+        Returns:
+            Those that are no payloads, to be buried.
+        """
+        progress = self._partitions.get(partition)
+        dead: list[Dead] = []
+        if progress is None:
+            return dead
+        for offset, key, value in records:
+            if offset < progress.next_offset:
+                continue
+            progress.taken(offset)
+            try:
+                payload = parse_payload(value)
+            except InvalidPayload as error:
+                dead.append(
+                    Dead(
+                        progress, offset, key, value, None, Reason.UNREADABLE, str(error), attempts=0, evidence=NOTHING
+                    )
+                )
+                continue
+            assert value is not None
+            if self._needs and not set(self._needs) <= payload.ids.keys():
+                progress.settle(offset)
+                self._observe(Settled("filtered", Reason.NO_IDENTIFIER, payload, attempts=0))
+                continue
+            self._fresh.append(Item(progress, offset, value, payload))
+        return dead
+
+    def ready(self, now_s: float) -> bool:
+        """Whether `next_batch` would give one, so that no token of the rate is taken in vain."""
+        if self.in_flight >= self._limits.in_flight_max or self._gate.permission(now_s) is Permission.SHUT:
+            return False
+        self._sort_fresh()
+        return bool(self._freed or self._fresh or (self._due and self._due[0][0] <= now_s))
+
+    def wake_s(self) -> float | None:
+        """When to ask `ready` again if nothing happens before; None: something has to happen."""
+        opens_s = self._gate.wake_s()
+        if opens_s is None or self.in_flight >= self._limits.in_flight_max:
+            return None
+        if self._fresh or self._freed:
+            return opens_s
+        return max(opens_s, self._due[0][0]) if self._due else None
+
+    def next_batch(self, now_s: float) -> Batch | None:
+        """What to send now; its outcome goes to `settle`. None where there is nothing, or nothing may be sent."""
+        if not self.ready(now_s):
+            return None
+        probe = self._gate.permission(now_s) is Permission.PROBE
+        items: list[Item] = []
+        room_items, room_bytes = 1 if probe else self._limits.batch_items_max, self._limits.body_bytes_max
+        while len(items) < room_items and (item := self._pop(now_s)) is not None:
+            room_items = min(room_items, item.group_max or room_items)
+            if items and (len(items) >= room_items or len(item.value) > room_bytes):
+                self._freed.appendleft(item)
+                break
+            room_bytes -= len(item.value)
+            items.append(item)
+        if not items:
+            return None
+        for item in items:
+            if item.first_s is None:
+                item.first_s = self._gate.active_s(now_s)
+        if probe:
+            self._gate.probe_sent()
+        self.in_flight += 1
+        return Batch(tuple(items), probe)
+
+    def settle(
+        self, batch: Batch, outcome: Outcome, *, evidence: Evidence, message: str, now_s: float, heard: bool = True
+    ) -> list[Dead]:
+        """What a batch came to.
+
+        Args:
+            message: The outcome in words, for the dead letters.
+            heard: False where no request was made, so that nothing is known of the vendor.
+        Returns:
+            Payloads to be buried.
+        """
+        self.in_flight -= 1
+        if heard:
+            self._tell_gate(batch, outcome, now_s)
+        elif batch.probe:
+            self._gate.probe_unsent()
+        each = outcome.items if isinstance(outcome, Partial) else (outcome,) * len(batch.items)
+        assert len(each) == len(batch.items), "a partial outcome names every item"
+        found = (
+            self._settle_one(item, one, len(batch.items), isinstance(outcome, Partial), evidence, message, now_s)
+            for item, one in zip(batch.items, each, strict=True)
+            if not item.progress.revoked
+        )
+        return [dead for dead in found if dead is not None]
+
+    def buried(self, dead: Dead, now_s: float) -> None:
+        """The broker has acked the dead letter."""
+        if dead.progress.revoked:
+            return
+        payload = dead.item.payload if dead.item is not None else None
+        self._observe(Settled("dead", dead.reason, payload, dead.attempts))
+        if dead.item is not None:
+            self._done(dead.item)
+        else:
+            dead.progress.settle(dead.offset)
+        if self._brake.settled(dead=True):
+            self._stop(LaneState.BRAKED, Reason.TOO_MANY_DEAD, probe=False, now_s=now_s)
+
+    def resume(self, now_s: float) -> None:
+        """By hand, when the cause is mended: one probe, then everything; after the brake everything at once."""
+        if self.state is LaneState.BRAKED:
+            self._brake.release()
+        before = self.state
+        self._gate.resume(now_s)
+        self._tell(before)
+
+    def _tell_gate(self, batch: Batch, outcome: Outcome, now_s: float) -> None:
+        before = self.state
+        match outcome:
+            case Pause(reason):
+                self._stop(LaneState.PAUSED, reason, probe=batch.probe, now_s=now_s)
+            case Disabled(reason):
+                self._stop(LaneState.DISABLED, reason, probe=batch.probe, now_s=now_s)
+            case Retry(_, after_s):
+                if after_s is not None:
+                    self._gate.hold(now_s + min(after_s, self._settings.retry.retry_after_s_max))
+                self._gate.answered(failed=True, probe=batch.probe, now_s=now_s)
+                self._tell(before)
+            case _:
+                self._gate.answered(failed=False, probe=batch.probe, now_s=now_s)
+                self._tell(before)
+
+    def _settle_one(
+        self, item: Item, outcome: Outcome, batched: int, partial: bool, evidence: Evidence, message: str, now_s: float
+    ) -> Dead | None:
+        match outcome:
+            case Delivered():
+                self._observe(Settled("delivered", None, item.payload, item.attempts + 1))
+                self._brake.settled(dead=False)
+                self._done(item)
+            case Retry(reason, after_s):
+                item.attempts += 1
+                assert item.first_s is not None
+                trying_s = self._gate.active_s(now_s) - item.first_s
+                if gives_up(self._settings.retry, attempts=item.attempts, trying_s=trying_s):
+                    return _dead(item, Reason.EXPIRED, f"given up; last: {message}", evidence)
+                self._observe(Settled("retry", reason, item.payload, item.attempts))
+                jitter = self._jitter()
+                self._park(
+                    item,
+                    now_s + delay_s(self._settings.retry, attempts=item.attempts, after_s=after_s, jitter=jitter),
+                )
+            case Rejected(reason) if batched > 1 and not partial:
+                # One bad item must not condemn the rest: halves for what is too large, else each alone.
+                item.group_max = max(1, batched // 2) if reason is Reason.TOO_LARGE else 1
+                self._park(item, now_s)
+            case Rejected(reason):
+                item.attempts += 1
+                return _dead(item, reason, message, evidence)
+            case Pause() | Disabled():
+                self._park(item, now_s)
+            case Partial():
+                raise AssertionError("a partial outcome holds no partial outcome")
+        return None
+
+    def _sort_fresh(self) -> None:
+        """Let the first of the fresh be one that may go; those of held profiles go behind them."""
+        while self._fresh:
+            item = self._fresh[0]
+            waiting = item.progress.held.get(item.payload.profile)
+            if waiting is None:
+                return
+            waiting.append(self._fresh.popleft())
+            item.progress.behind += 1
+
+    def _pop(self, now_s: float) -> Item | None:
+        if self._freed:
+            return self._freed.popleft()
+        self._sort_fresh()
+        if self._fresh:
+            item = self._fresh.popleft()
+            item.progress.held[item.payload.profile] = deque()
+            return item
+        return heapq.heappop(self._due)[2] if self._due and self._due[0][0] <= now_s else None
+
+    def _park(self, item: Item, due_s: float) -> None:
+        heapq.heappush(self._due, (due_s, next(self._ordinal), item))
+
+    def _done(self, item: Item) -> None:
+        progress, profile = item.progress, item.payload.profile
+        waiting = progress.held[profile]
+        if waiting:
+            self._freed.append(waiting.popleft())
+            progress.behind -= 1
+        else:
+            del progress.held[profile]
+        progress.settle(item.offset)
+
+    def _stop(self, state: LaneState, reason: Reason, *, probe: bool, now_s: float) -> None:
+        before = self.state
+        self._gate.stop(state, reason, probe=probe, now_s=now_s)
+        self._tell(before)
+
+    def _tell(self, before: LaneState) -> None:
+        if self.state is not before:
+            self._observe(StateChanged(self.state, self.reason))
+
+
+def _dead(item: Item, reason: Reason, message: str, evidence: Evidence) -> Dead:
+    key = item.payload.profile.encode()
+    return Dead(item.progress, item.offset, key, item.value, item, reason, message, item.attempts, evidence)

@@ -1,0 +1,64 @@
+"""How far one partition of a destination's topic has come, and which of its profiles wait for what."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from app.activation.payload import Payload
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One payload on its way."""
+
+    progress: Progress
+    offset: int
+    value: bytes
+    payload: Payload
+    attempts: int = 0
+    """Requests that failed; refusals for the destination's sake (401, 403, 410) are not counted."""
+    first_s: float | None = None
+    """When it was first tried, on the lane's clock without pauses."""
+    group_max: int | None = None
+    """With how many it may share a request, after a larger batch was refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Progress:
+    """One partition, from assignment to revocation."""
+
+    partition: int
+    next_offset: int
+    """The one after the last record taken."""
+    revoked: bool = False
+    """What comes in for its items from now on is of no use any more."""
+    held: dict[str, deque[Item]] = field(default_factory=dict)
+    """Profiles with a payload in flight, parked or being buried → the payloads that wait behind it, in order."""
+    behind: int = 0
+    """Payloads in all the queues of `held`."""
+    _open: deque[int] = field(default_factory=deque)
+    """Offsets taken and not yet let go of, ascending; its first is never settled."""
+    _settled: set[int] = field(default_factory=set)
+    """Settled ones among them."""
+
+    def taken(self, offset: int) -> None:
+        """The record is on the lane; offsets ascend, with gaps where the topic was compacted."""
+        self._open.append(offset)
+        self.next_offset = offset + 1
+
+    def settle(self, offset: int) -> None:
+        """Nothing more will be done about the record."""
+        self._settled.add(offset)
+        while self._open and self._open[0] in self._settled:
+            self._settled.remove(self._open.popleft())
+
+    @property
+    def committable(self) -> int:
+        """The offset below which everything is settled."""
+        return self._open[0] if self._open else self.next_offset
+
+    @property
+    def unsettled(self) -> int:
+        """Records taken of which something is still to be done."""
+        return len(self._open) - len(self._settled)

@@ -1,0 +1,195 @@
+"""The loop around a lane: waits for its turn, sends, tells the lane what came of it, writes dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from app.activation.destination import Configured, Request
+from app.activation.outcome import Failure, Outcome, Reason, Rejected, Response
+from app.clock import Clock
+from app.delivery.dead_letter import Evidence, Position, dead_letter, position_headers
+from app.delivery.lane import Lane
+from app.delivery.work import Batch, Dead, Record
+from app.topics import Topics
+
+FENCE_CHECK_S = 0.5
+
+Deliver = Callable[[Request, float], Awaitable[Response | Failure]]
+"""(request, time-out in seconds) → answer. Never raises for what a vendor or a network does."""
+Publish = Callable[[str, bytes | None, bytes, Sequence[tuple[str, bytes]]], Awaitable[None]]
+"""(topic, key, value, headers); returns after the broker's ack and retries until then. What it raises ends the sender,
+and nothing is lost, because the offset was not settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a sender needs of the world, given to it so that tests and simulations can give their own."""
+
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]]
+    deliver: Deliver
+    publish: Publish
+    turn: Callable[[], Awaitable[None]]
+    """Waits until the rate allows one more request; called by one task at a time."""
+    may_send: Callable[[], bool]
+    """False while this worker may have lost its partitions without knowing: asked before each request."""
+    failpoint: Callable[[str], None]
+
+
+class Sender:
+    """One destination's delivery. `run` works until `stop`, or until it is cancelled."""
+
+    def __init__(
+        self, name: str, configured: Configured, lane: Lane, surroundings: Surroundings, *, topics: Topics
+    ) -> None:
+        assert configured.build is not None, f"{name}: a destination of type {configured.type} has no sender"
+        self._name = name
+        self._build = configured.build
+        self._configured = configured
+        self._lane = lane
+        self._around = surroundings
+        self._topic = topics.destination(name)
+        self._dead_topic = topics.destination_dead(name)
+        self._slots = asyncio.Semaphore(configured.limits.in_flight_max)
+        self._stirred = asyncio.Event()
+        self._room = asyncio.Event()
+        self._stopping = False
+
+    async def take(self, partition: int, records: Sequence[Record]) -> None:
+        """Take over records of one partition, in order; waits while the lane is full.
+
+        Revoking the partition meanwhile drops them, and sets free who waits here.
+        """
+        assignment = self._lane.assignment(partition)
+        while assignment is not None and not assignment.revoked and not self._lane.has_room:
+            self._room.clear()
+            await self._room.wait()
+        if assignment is None or assignment.revoked:
+            return
+        dead = self._lane.take(partition, records)
+        self._stir()
+        await self._bury(dead)
+
+    def assign(self, partition: int, next_offset: int) -> None:
+        """The partition is ours from this offset on."""
+        self._lane.assign(partition, next_offset)
+        self._stir()
+
+    def revoke(self, partition: int) -> None:
+        """The partition is another's; its payloads are dropped here."""
+        self._lane.revoke(partition)
+        self._stir()
+
+    def committable(self, partition: int) -> int | None:
+        """The offset that may be committed; None for a partition that is not ours."""
+        return self._lane.committable(partition)
+
+    def resume(self) -> None:
+        """By hand, after a pause, a brake or a receiver that was gone."""
+        self._lane.resume(self._around.clock.monotonic_s())
+        self._stir()
+
+    def stop(self) -> None:
+        """Begin no more requests; `run` returns when those in flight are settled."""
+        self._stopping = True
+        self._stir()
+
+    async def run(self) -> None:
+        """Send until stopped. Raises only for faults of ours or of `publish`."""
+        async with asyncio.TaskGroup() as requests:
+            while True:
+                await self._slots.acquire()
+                batch = await self._next_batch()
+                if batch is None:
+                    self._slots.release()
+                    return
+                requests.create_task(self._serve(batch))
+
+    async def _next_batch(self) -> Batch | None:
+        """None when stopping."""
+        clock = self._around.clock
+        while True:
+            self._stirred.clear()
+            if self._stopping:
+                return None
+            if not self._lane.ready(clock.monotonic_s()):
+                await self._until(self._lane.wake_s())
+                continue
+            await self._around.turn()
+            if not self._around.may_send():
+                await self._around.sleep(FENCE_CHECK_S)
+                continue
+            batch = None if self._stopping else self._lane.next_batch(clock.monotonic_s())
+            self._room.set()
+            if batch is not None:
+                return batch
+
+    async def _serve(self, batch: Batch) -> None:
+        dead = await self._send(batch)
+        self._stir()
+        await self._bury(dead)
+        self._slots.release()
+
+    async def _send(self, batch: Batch) -> list[Dead]:
+        clock, limits = self._around.clock, self._configured.limits
+        try:
+            request = self._build(batch.payloads, clock.now_ms() // 1000)
+        except (KeyError, TypeError, ValueError) as error:
+            return self._unsent(batch, Rejected(Reason.UNREADABLE), f"no request can be made of it: {error!r}")
+        if len(request.body) > limits.body_bytes_max:
+            return self._unsent(batch, Rejected(Reason.TOO_LARGE), f"above {limits.body_bytes_max} bytes")
+        answer = await self._around.deliver(request, limits.timeout_s)
+        if isinstance(answer, Response) and 200 <= answer.status <= 299:
+            self._around.failpoint("after_http_2xx")
+        outcome = self._configured.judge(answer, clock.now_ms() / 1000)
+        return self._lane.settle(
+            batch,
+            outcome,
+            evidence=Evidence(request, answer),
+            message=answer.message if isinstance(answer, Failure) else f"HTTP status {answer.status}",
+            now_s=clock.monotonic_s(),
+        )
+
+    def _unsent(self, batch: Batch, outcome: Outcome, message: str) -> list[Dead]:
+        now_s = self._around.clock.monotonic_s()
+        return self._lane.settle(batch, outcome, evidence=Evidence(), message=message, now_s=now_s, heard=False)
+
+    async def _bury(self, dead: Sequence[Dead]) -> None:
+        for one in dead:
+            if one.progress.revoked:
+                continue
+            value = dead_letter(
+                one.value,
+                reason=one.reason,
+                message=one.message,
+                attempts=one.attempts,
+                at_ms=self._around.clock.now_ms(),
+                evidence=one.evidence,
+                secrets=self._configured.secrets,
+            )
+            headers = position_headers(Position(self._topic, one.progress.partition, one.offset), one.reason)
+            if one.item is not None:
+                headers.append(("message-id", one.item.payload.id.encode()))
+            await self._around.publish(self._dead_topic, one.key, value, headers)
+            self._lane.buried(one, self._around.clock.monotonic_s())
+            self._stir()
+
+    def _stir(self) -> None:
+        """Something happened: whoever waits looks again."""
+        self._stirred.set()
+        self._room.set()
+
+    async def _until(self, wake_s: float | None) -> None:
+        """Wait until something happens, or that moment has come."""
+        if wake_s is None:
+            await self._stirred.wait()
+            return
+        stirred = asyncio.ensure_future(self._stirred.wait())
+        slept = asyncio.ensure_future(self._around.sleep(max(wake_s - self._around.clock.monotonic_s(), 0.0)))
+        try:
+            await asyncio.wait((stirred, slept), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stirred.cancel()
+            slept.cancel()
