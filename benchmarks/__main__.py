@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -113,6 +114,10 @@ def prepare(chosen: Sequence[Engine], status: Status) -> dict[str, Sequence[str]
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    # As Ctrl-C does: engines and broker are stopped, their files removed.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     status = Status()
     default = QUICK if arguments.quick else FULL
     events = arguments.events or default.events
@@ -143,5 +148,5 @@ async def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main(parse()))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)

@@ -1,6 +1,7 @@
 """The restore job: an engine starts with an empty disk and a changelog full of profiles."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from benchmarks.count import EVENTS_PER_S_MIN, FINISH_TIMEOUT_S, START_TIMEOUT_S
 from benchmarks.engines import Changelog, Engine
 from benchmarks.events import ORDER, Truth, profiles
 from benchmarks.figures import mebibytes, middle
-from benchmarks.process import measured
+from benchmarks.process import ProcessFailed, measured
 from benchmarks.report import table
 from benchmarks.verify import faults
 
+PROBES_TIMEOUT_S = 20.0
+"""From the restore's end until all probes must be through. What is not, is lost: stock Faust skips some there."""
 PROBES = 200
 """Orders that wait on the source topic, of users in every partition: each answer shows that its profile came back."""
 
@@ -27,7 +30,7 @@ class Restored:
     profiles_per_s: float
     """Over the time that the engine itself says it restored."""
     ready_s: float
-    """From the start of the process until every probe is processed: what an operator waits for."""
+    """From the start of the process until all is restored and the first probe is processed."""
     rss_bytes_max: int
     faults: str
 
@@ -87,13 +90,15 @@ async def measure(bench: Bench, engine: Engine, name: str, count: int) -> Restor
     )
     follow = bench.follow(f"restore, {engine.title}", count)
     async with measured(engine.title, command, place / "stderr.log", follow) as running:
-        done = await running.wait_for("done", START_TIMEOUT_S + count / EVENTS_PER_S_MIN)
+        ended = await running.wait_for("restored", START_TIMEOUT_S + count / EVENTS_PER_S_MIN)
         begun = await running.wait_for("restoring", 0)
-        ended = await running.wait_for("restored", 0)
-        await running.finish(FINISH_TIMEOUT_S)
+        first = await running.wait_for("warm", PROBES_TIMEOUT_S)
+        with suppress(ProcessFailed):  # the answers below tell what is missing
+            await running.wait_for("done", PROBES_TIMEOUT_S)
+            await running.finish(FINISH_TIMEOUT_S)
     return Restored(
         profiles_per_s=count / (ended.t_s - begun.t_s),
-        ready_s=done.t_s - running.spawned_at_s,
+        ready_s=max(first.t_s, ended.t_s) - running.spawned_at_s,
         rss_bytes_max=running.rss_bytes_max,
         faults=await faults(read(bench.brokers, out), truth, before),
     )
