@@ -13,6 +13,7 @@ from app.cli.demo.truth import Truth
 from app.clock import Clock
 
 _HISTORY_LENGTH = 60
+_HISTORY_STEP_MS = 1_000
 _LAST_CHANGES = 8
 _RECENT_LATENCIES = 500
 
@@ -43,7 +44,7 @@ class Board:
     """Fed by the feeder, the receiver and the followers; read by the view and the summary."""
 
     def __init__(self, truth: Truth, *, clock: Clock) -> None:
-        self._truth = truth
+        self.truth = truth
         self._clock = clock
         self._due_ms = sorted(
             flip.at_ms
@@ -53,6 +54,7 @@ class Board:
             for _ in CALLS[key]
         )
         self._start_s: float | None = None
+        self._sampled_ms = -_HISTORY_STEP_MS
         self._sent_before: deque[tuple[int, int]] = deque(maxlen=8)
         self.sent_count = 0
         self.dead_count = 0
@@ -61,7 +63,7 @@ class Board:
         """Definition's key → who → the value delivered last."""
         self.members_count: dict[str, int] = dict.fromkeys(AUDIENCES, 0)
         self.sizes: dict[str, deque[int]] = {key: deque(maxlen=_HISTORY_LENGTH) for key in AUDIENCES}
-        """Audience → its size at each of the last samples."""
+        """Audience → its size at each of the last seconds."""
         self.last_changes: deque[LastChange] = deque(maxlen=_LAST_CHANGES)
         self._latencies_ms: dict[bool, list[int]] = defaultdict(list)
 
@@ -79,6 +81,16 @@ class Board:
     def expected_count(self) -> int:
         """Deliveries that the whole demo must cause."""
         return len(self._due_ms)
+
+    @property
+    def changes_count(self) -> int:
+        """Changes that the whole demo must cause; a change may be several deliveries."""
+        return sum(len(flips) for changes in self.truth.values() for flips in changes.values())
+
+    @property
+    def last_due_ms(self) -> int:
+        """When the last change is due, since the start."""
+        return self._due_ms[-1] if self._due_ms else 0
 
     @property
     def behind_count(self) -> int:
@@ -99,14 +111,17 @@ class Board:
         return latency_of(found[-_RECENT_LATENCIES:] if recent else found)
 
     def sample(self) -> None:
-        """To be called at a steady pace: the histories of rates and sizes move on."""
-        self._sent_before.append((self.elapsed_ms, self.sent_count))
-        for key in AUDIENCES:
-            self.sizes[key].append(self.members_count[key])
+        """To be called a few times a second: the histories of rates and sizes move on."""
+        now_ms = self.elapsed_ms
+        self._sent_before.append((now_ms, self.sent_count))
+        if now_ms // _HISTORY_STEP_MS != self._sampled_ms // _HISTORY_STEP_MS:
+            self._sampled_ms = now_ms
+            for key in AUDIENCES:
+                self.sizes[key].append(self.members_count[key])
 
     def on_value(self, value: Value) -> None:
         """The receiver took one change."""
-        flips = self._truth.get(value.who, {}).get(value.key, ())
+        flips = self.truth.get(value.who, {}).get(value.key, ())
         by_time = False
         if value.position < len(flips):
             flip = flips[value.position]

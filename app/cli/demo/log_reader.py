@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-Headers = Iterable[tuple[str, bytes]]
+Headers = Iterable[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class LogRead:
     """Without repeats."""
     dead: list[bytes | None] = field(default_factory=list)
     """The original bytes of each dead letter; None for a record that had no value."""
-    _seen: set[bytes] = field(default_factory=set)
+    _seen: set[bytes | None] = field(default_factory=set)
 
     def take_change(self, value: bytes, headers: Headers) -> None:
         """One record of `changes`; a repeat has the id of its original and is passed over.
