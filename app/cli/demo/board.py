@@ -57,6 +57,9 @@ class Board:
         self._sampled_ms = -_HISTORY_STEP_MS
         self._sent_before: deque[tuple[int, int]] = deque(maxlen=8)
         self.sent_count = 0
+        """Records that the broker has confirmed."""
+        self.in_time_count = 0
+        """Of these, the ones that were confirmed before the truth could have become another."""
         self.dead_count = 0
         self.received = Received()
         self.values: dict[str, dict[str, object]] = {key: {} for key in (*AUDIENCES, *TRAITS)}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from app.cli.demo.board import Board
+from app.cli.demo.shop import DELAY_MS_MAX
 
 TICK_S = 0.02
 """Records that are due within one tick go out as one batch."""
@@ -28,6 +29,8 @@ async def feed(records: Sequence[tuple[int, bytes, bytes | None]], post: Post, b
             await asyncio.sleep(wait_ms / 1_000)
         await post(batch)
         board.sent_count += len(batch)
+        if board.elapsed_ms - at_ms <= DELAY_MS_MAX:
+            board.in_time_count += len(batch)
 
 
 def _batches(records: Sequence[tuple[int, bytes, bytes | None]]) -> Iterator[tuple[int, list[KeyValue]]]:

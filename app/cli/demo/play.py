@@ -75,6 +75,7 @@ async def play(options: Options, *, console: Console, log: TextIO, closing: Clos
             broken=[each.value for each in planned.broken],
             sent_count=len(planned.sent) + len(planned.broken),
             acked_count=board.sent_count,
+            in_time_count=board.in_time_count,
             received=receiver.received,
             changes=log_read.changes,
             dead=log_read.dead,

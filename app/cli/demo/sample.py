@@ -12,8 +12,8 @@ from app.definitions.model import Kind
 DESTINATION = "crm"
 SECRET_FILE = "crm.secret"
 CONFIG_FILE = "headwater.yaml"
-PRESENT_WINDOW_MS = 8_000
-CART_WINDOW_MS = 10_000
+PRESENT_WINDOW_MS = 10_000
+CART_WINDOW_MS = 12_000
 WINDOW_MS_MAX = max(PRESENT_WINDOW_MS, CART_WINDOW_MS)
 """The longest window that runs out within the demo; the big spenders' hour does not."""
 
@@ -35,7 +35,7 @@ SAMPLES: tuple[Sample, ...] = (
         "looking_around",
         "audience",
         "Looking around right now (left by time alone)",
-        "event('Product Viewed').within(8 seconds).count() >= 3",
+        "event('Product Viewed').within(10 seconds).count() >= 3",
         ("track",),
         include_anonymous_users=True,
     ),
@@ -43,8 +43,8 @@ SAMPLES: tuple[Sample, ...] = (
         "cart_waiting",
         "audience",
         "Something in the cart and no order (left by time or by an order)",
-        "event('Product Added').within(10 seconds).count() >= 1\n"
-        "AND NOT event('Order Completed').within(10 seconds).count() >= 1",
+        "event('Product Added').within(12 seconds).count() >= 1\n"
+        "AND NOT event('Order Completed').within(12 seconds).count() >= 1",
         ("identify", "track"),
     ),
     Sample(
@@ -90,7 +90,7 @@ SAMPLES: tuple[Sample, ...] = (
         "cart_activity",
         "trait",
         "Things put into the cart just now (falls by time alone)",
-        "event('Product Added').within(10 seconds).count()",
+        "event('Product Added').within(12 seconds).count()",
         ("identify",),
     ),
 )

@@ -1,10 +1,11 @@
 """The demo shop's event stream, planned from a seed: who sends what, when.
 
-Two things make the truth of windowed definitions exact although no clock is. First, what one person does in a visit
-happens within a few seconds, well inside every window, so a record may arrive seconds late and still counts together
-with the others. Second, a person then stays away until every window has run out and `MARGIN_MS` has passed. So no
-record is sent within `MARGIN_MS` of an instant at which time alone changes its sender's answers, and delays of up to
-`MARGIN_MS` cannot change a sequence of changes. (A test delays records by as much and finds the same sequences.)
+Two things make the truth of windowed definitions exact although the engine's clock is the broker's. First, what one
+person does in a visit happens within a few seconds, so `DELAY_MS_MAX` before the first of it leaves a window the last
+has long been sent: a record may arrive that late and still counts together with the others. Second, a person then
+stays away until every window has run out and `MARGIN_MS` has passed, so what a later record does is not mixed up with
+what time did. Delays of up to `DELAY_MS_MAX` therefore cannot change a sequence of changes. (A test delays records by
+as much and finds the same sequences; the summary counts the records that were sent later than that.)
 
 Records carry their sender as key, so that those of one person keep their order. About one message in thirty is sent
 up to 1.2 s late, one in fifty twice; some records are no events at all.
@@ -24,6 +25,8 @@ from app.cli.demo.broken import broken_value
 from app.cli.demo.sample import WINDOW_MS_MAX
 from app.cli.demo.visits import VISIT_MS_MAX, Act, Visitor, glance, visit
 
+DELAY_MS_MAX = 5_000
+"""From a record's planned sending to its arrival in the log; from there on nothing depends on speed."""
 MARGIN_MS = 1_500
 LATE_MS_MAX = 1_200
 SECONDS_MIN = 15.0

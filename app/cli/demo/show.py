@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import orjson
+
 from app.cli.demo.board import Board
 from app.cli.demo.deployment import Deployment
 from app.cli.demo.feeder import KeyValue, Post, feed
@@ -31,6 +33,7 @@ async def show(plan: Plan, board: Board, view: View, deployment: Deployment, set
         Producer(deployment.brokers) as producer,
         LogFollower(deployment.brokers, (topics.changes, topics.events_dead)) as follower,
     ):
+        await _warm_up(producer, topics.events_raw, settings.kafka.partitions)
         records = plan.records(board.start())
         post = _post(producer, topics.events_raw, settings.kafka.partitions)
         feeding = asyncio.create_task(feed(records, post, board), name="feed")
@@ -43,6 +46,12 @@ async def show(plan: Plan, board: Board, view: View, deployment: Deployment, set
                 task.cancel()
             await asyncio.gather(feeding, following, failing, return_exceptions=True)
     return log_read
+
+
+async def _warm_up(producer: Producer, topic: str, partitions: int) -> None:
+    """One page view to each partition: a topic just made may keep its first record waiting, and the plan does not."""
+    call = orjson.dumps({"type": "page", "name": "Home", "anonymousId": "warm-up"})
+    await producer.send({(topic, partition): [(b"warm-up", call, ())] for partition in range(partitions)})
 
 
 async def _watch(

@@ -61,6 +61,8 @@ class Outcome:
     """Records that were to be sent."""
     acked_count: int
     """Records that the broker has confirmed."""
+    in_time_count: int
+    """Of these, the ones that were confirmed before the truth could have become another."""
     received: Received
     changes: Mapping[tuple[str, str], Sequence[object]]
     """(who, definition's key) → values on the `changes` topic, repeats left out."""
@@ -96,7 +98,8 @@ def summary_of(outcome: Outcome) -> Summary:
     due = expected_deliveries(outcome.truth)
     in_log = {(who, key, "log"): values for (who, key), values in outcome.changes.items()}
     checks = (
-        Check("events acknowledged by the broker", outcome.sent_count, outcome.acked_count),
+        Check("records acknowledged by the broker", outcome.sent_count, outcome.acked_count),
+        Check("records sent in time (else the machine is too busy)", outcome.acked_count, outcome.in_time_count),
         _sequences("changes in the log, in order", expected_changes(outcome.truth), in_log),
         _sequences("changes delivered, in order", due, received.values),
         Check("deliveries with a wrong signature", 0, received.forged_count),

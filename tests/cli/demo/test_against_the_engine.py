@@ -50,7 +50,8 @@ def _played(folder: Path, seed: int, faults: Faults) -> Summary:
     truth = truth_of(planned.sent)
     broken = [each.value for each in planned.broken]
     count = len(records)
-    return summary_of(Outcome(truth, broken, count, count, received, log.changes, log.dead, nothing, nothing, 0.0))
+    sent = (count, count, count)
+    return summary_of(Outcome(truth, broken, *sent, received, log.changes, log.dead, nothing, nothing, 0.0))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -25,6 +25,7 @@ def _perfect() -> Outcome:
         broken=broken,
         sent_count=100,
         acked_count=100,
+        in_time_count=100,
         received=received,
         changes={(who, key): values for (who, key, _), values in expected_changes(TRUTH).items()},
         dead=list(reversed(broken)),
@@ -112,7 +113,8 @@ def test_a_forged_signature_an_unreadable_call_and_a_lost_ack_fail_the_demo() ->
     forged, unreadable = _perfect(), _perfect()
     forged.received.forged_count = 1
     unreadable.received.unreadable_count = 1
-    for outcome in (forged, unreadable, replace(_perfect(), acked_count=99)):
+    late = replace(_perfect(), in_time_count=99)
+    for outcome in (forged, unreadable, late, replace(_perfect(), acked_count=99)):
         assert not summary_of(outcome).is_equal
 
 
