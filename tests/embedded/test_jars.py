@@ -65,7 +65,7 @@ def test_jars_are_fetched_once_and_then_found(repository: Path, tmp_path: Path) 
         jar.unlink()
     assert jar_paths(tmp_path / "lock.json", progress=lambda done, total: pytest.fail("fetched again")) == paths
     # And the scratch directory is gone.
-    assert not list(cache_directory().glob(".download-*"))
+    assert not list((cache_directory() / "jars").glob(".download-*"))
 
 
 def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(repository: Path, tmp_path: Path) -> None:

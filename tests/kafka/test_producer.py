@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from app.embedded.broker import EmbeddedBroker
+from app.embedded.home import free_port
 from app.kafka.admin import Admin, TopicSpec
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
 from app.kafka.producer import BATCH_BYTES_MAX, RECORD_BYTES_MAX, ProduceError, Producer
@@ -121,3 +122,18 @@ async def test_a_stopped_producer_sends_no_more(broker: EmbeddedBroker, topics: 
     await producer.stop()
     with pytest.raises(ProduceError, match="stopped"):
         await producer.append(topics.changes, 0, [(None, b"x")])
+
+
+async def test_nobody_listening_is_an_error() -> None:
+    with pytest.raises(ProduceError, match="no broker of"):
+        await Producer(f"127.0.0.1:{free_port()}").start()
+
+
+async def test_a_producer_that_failed_to_start_may_try_again(broker: EmbeddedBroker, topics: Topics) -> None:
+    topic = await made(broker, topics.changes)
+    async with Producer(broker.bootstrap) as producer:
+        with pytest.raises(ProduceError):
+            await producer.post(topic, 9, [(None, b"x", ())])
+        # Calls at the same time share the one new client.
+        spans = await asyncio.gather(*(producer.append(topic, 0, [(None, b"x")]) for _ in range(3)))
+    assert sorted(spans) == [(0, 0), (1, 1), (2, 2)]
