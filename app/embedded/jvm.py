@@ -1,6 +1,6 @@
 """The Java virtual machine: bounded in every kind of memory, dying with its parent, and quick to start.
 
-A JVM that loads Kafka's 10,000 classes one by one spends 8 s of processor time until the broker answers; with Java's
+A JVM that loads Kafka's classes one by one spends about 8 s of processor time until the broker answers; with Java's
 ahead-of-time cache (JEP 483 and 514) it is 3.4 s. The cache is made by the way: the first broker on a machine records
 what it loads and writes that down when it stops (3 s more, once); the next start makes the cache of it (4 s, which
 that very start wins back). It lies beside the jars, is good for exactly these jars and this Java, and can be deleted.
