@@ -39,7 +39,7 @@ async def run(settings: Settings, options: WorkerOptions) -> int:
     log = logs.get("api")
     health, metrics = Health(), Metrics("api")
     async with AsyncExitStack() as stack:
-        kafka = health.part("kafka", "connecting")
+        kafka, listener = health.part("kafka", "connecting"), health.part("listener")
         probe = HealthServer(health, metrics, host=settings.health.host, port=settings.health.port)
         health_address = await _listening(probe.start(), settings.health.host, settings.health.port)
         stack.push_async_callback(probe.stop)
@@ -73,8 +73,13 @@ async def run(settings: Settings, options: WorkerOptions) -> int:
         stack.push_async_callback(runner.cleanup)
         address = await _listening(_listen(runner, settings), settings.api.host, settings.api.port)
         run_file.write(options.data_dir, options.name, {"health": health_address, "api": address})
+        # Only now: whoever finds this process ready asks where it serves.
+        listener.up()
         log.info("listening", api=address, health=health_address)
-        await asyncio.gather(sending, probing)
+        # Not gather: cancelling this wait must leave them running until the calls under way are answered.
+        done, _ = await asyncio.wait({sending, probing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     return 0
 
 
