@@ -1,8 +1,8 @@
 """The names of things, and how a message id is made. Everything may import this; it imports nothing of ours."""
 
-from hashlib import blake2b
+from hashlib import blake2b, sha1
 from typing import NewType
-from uuid import UUID, uuid5
+from uuid import UUID
 
 ProfileId = NewType("ProfileId", str)
 """`prf_` and 24 hexadecimal digits."""
@@ -23,12 +23,19 @@ def message_id(
         kind: What about the definition: `entered:1767225600000`, with the instant, because several flips may be due
             by the time one record is applied.
     """
-    return str(uuid5(MESSAGE_NAMESPACE, f"{epoch}|{topic}|{partition}|{offset}|{definition}|{version}|{profile}|{kind}"))
+    return _uuid5(f"{epoch}|{topic}|{partition}|{offset}|{definition}|{version}|{profile}|{kind}")
 
 
 def derived_id(message: str, *parts: str) -> str:
     """The id of one payload of a message: the same message to another destination, or for another identifier."""
-    return str(uuid5(MESSAGE_NAMESPACE, "|".join((message, *parts))))
+    return _uuid5("|".join((message, *parts)))
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(MESSAGE_NAMESPACE, name))` in a third of its time: each change and payload needs one."""
+    digest = int.from_bytes(sha1(MESSAGE_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16], "big")
+    text = f"{digest & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x5000 << 64 | 0x8000 << 48:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def profile_id(identifier_type: str, value: str) -> ProfileId:

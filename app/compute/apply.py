@@ -156,7 +156,7 @@ def _spans(cell: CellPlan, scene: Scene, at_ms: int) -> list[Span]:
     assert cell.turns is not None
     assert cell.where is not None
     now = scene.now
-    end = at_ms + cell.window_ms if cell.window_ms else 0
+    end = at_ms + cell.window_ms if cell.window_ms is not None else 0
     if end and end <= now:
         return []
     edges = sorted({instant for instant in cell.turns(scene) if instant > now and (not end or instant < end)})

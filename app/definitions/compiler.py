@@ -63,8 +63,8 @@ class _Builder:
     def _cell(self, chain: ast.Chain, cap: int, reader: int) -> CellPlan:
         turning = any(isinstance(node, ast.DateComparison) for each in chain.filters for node in _nodes(each))
         windows = [each.duration_ms for each in chain.filters if isinstance(each, ast.Within)]
-        window_ms = min(windows, default=0)
-        capped = cap if window_ms and not turning and chain.reducer.name == "count" else 0
+        window_ms = min(windows, default=None)
+        capped = cap if window_ms is not None and not turning and chain.reducer.name == "count" else 0
         cell_id = blake2b(f"{to_text(chain)}|{capped}".encode(), digest_size=6).hexdigest()
         plan = self.cells.get(cell_id)
         if plan is None:
@@ -74,7 +74,7 @@ class _Builder:
         _once(self.by_cell[cell_id], reader)
         return plan
 
-    def _new_cell(self, cell_id: str, chain: ast.Chain, window_ms: int, cap: int, turning: bool) -> CellPlan:
+    def _new_cell(self, cell_id: str, chain: ast.Chain, window_ms: int | None, cap: int, turning: bool) -> CellPlan:
         conditions = [each.condition for each in chain.filters if isinstance(each, ast.Where)]
         expressions = Expressions(self.kinds, _no_chain)
         tests = [expressions.condition(each) for each in conditions]
@@ -85,7 +85,7 @@ class _Builder:
             turns=_instants(expressions, conditions) if turning else None,
             window_ms=window_ms,
             observe=observations(chain.reducer.path) if chain.reducer.path is not None else None,
-            timed=bool(window_ms) or turning,
+            timed=window_ms is not None or turning,
         )
 
     def plan(self, version: int) -> Plan:
@@ -106,12 +106,12 @@ def _short_hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") or 1
 
 
-def _kind(reducer: str, window_ms: int, cap: int, turning: bool) -> CellKind:
+def _kind(reducer: str, window_ms: int | None, cap: int, turning: bool) -> CellKind:
     if turning:
         return Spans(sums=reducer == "sum")
     if reducer == "sum":
-        return WindowSum(window_ms) if window_ms else Sum()
-    return WindowCount(window_ms, cap) if window_ms else Count()
+        return WindowSum(window_ms) if window_ms is not None else Sum()
+    return WindowCount(window_ms, cap) if window_ms is not None else Count()
 
 
 def _all(tests: Sequence[Condition]) -> Condition | None:

@@ -44,8 +44,8 @@ class CellPlan:
     where: Condition | None
     turns: Instants | None
     """Where time alone can decide whether an event passes: when. The cell then is one of spans."""
-    window_ms: int
-    """0 for no window."""
+    window_ms: int | None
+    """None for no window; nothing is ever in one of 0."""
     observe: Callable[[Scene], list[Any]] | None
     """The property that is summed."""
     timed: bool

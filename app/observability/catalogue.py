@@ -185,6 +185,12 @@ STORES_QUARANTINED = _counter(
     "Stores that were damaged, put aside and rebuilt from the changelog.",
     "Any: check the disk; the damaged directory is kept beside the new one.",
 )
+FOREIGN_WRITES = _counter(
+    "changelog_foreign_records_total",
+    ("partition",),
+    "Records that somebody else wrote to a changelog partition which this worker owns alone.",
+    "Any: a worker that had lost its session was still writing, or another deployment uses the same topics.",
+)
 STATE_BYTES = _gauge(
     "state_bytes",
     ("partition",),

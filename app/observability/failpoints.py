@@ -32,15 +32,15 @@ class Failpoint(StrEnum):
 
 
 class _Armed:
-    __slots__ = ("_act", "_left", "_name")
+    __slots__ = ("_act", "_left", "name")
 
     def __init__(self, name: Failpoint, hits: int, act: Callable[[], None]) -> None:
-        self._name = name
+        self.name = name
         self._left = hits
         self._act = act
 
     def hit(self, name: Failpoint) -> None:
-        if name == self._name:
+        if name == self.name:
             self._left -= 1
             if self._left == 0:
                 self._act()
@@ -53,6 +53,11 @@ def failpoint(name: Failpoint) -> None:
     """Does nothing, unless this process was started to die here."""
     if _armed is not None:
         _armed.hit(name)
+
+
+def is_armed(name: Failpoint) -> bool:
+    """Whether this process was started to die there; for steps that have to be taken apart to die within."""
+    return _armed is not None and _armed.name == name
 
 
 def arm(environ: Mapping[str, str], act: Callable[[], None] | None = None) -> None:

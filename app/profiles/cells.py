@@ -17,14 +17,14 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact
+from decimal import Decimal
 from typing import Any, Protocol
+
+from app.events.values import EXACT
 
 Span = tuple[int, int]
 """From when to when an event counts: [start, end), an end of 0 for ever."""
 
-# Operands are bounded by the size of a message, so exactness is too.
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
 _ZERO = Decimal(0)
 
 
@@ -206,7 +206,7 @@ class Spans:
 
 def _total(total: Decimal, values: Sequence[Decimal]) -> Decimal:
     for value in values:
-        total = _EXACT.add(total, value)
+        total = EXACT.add(total, value)
     # 0E-5 and 0 are one number; a store that was restored must hold the same bytes as one that was not.
     return total if total else _ZERO
 

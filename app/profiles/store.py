@@ -13,7 +13,7 @@ TIMER = b"t|"
 """`t|due ms (u64) ‖ profile` → nothing. Local: rebuilt from the profiles when they are restored."""
 
 SEEN = b"d|"
-"""`d|day (u32) ‖ hash (16 bytes)` → offset in `profiles.in` (i64). In the changelog as one packed record per batch."""
+"""`d|day (u32) ‖ hash (16 bytes)` → nothing. In the changelog as one packed record per batch."""
 
 META = b"m|"
 """`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""

@@ -137,7 +137,9 @@ class _Batch:
         if not parsed and not self.work.outputs:
             return self.work
         self.stage._seen.look_up(
-            (record.key, body["id"]) for record, body in parsed if body["kind"] == "event" and record.key is not None
+            (record.key, body["id"], body["at"])
+            for record, body in parsed
+            if body["kind"] == "event" and record.key is not None
         )
         self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
         for record, body in parsed:
@@ -197,7 +199,7 @@ class _Batch:
             self.work.facts.skipped += 1
             if kind == "event":
                 # A skipped record's id enters the window all the same, else its client's later repeat would count.
-                self.stage._seen.repeats(key, body["id"], record.offset)
+                self.stage._seen.repeats(key, body["id"], body["at"])
             return
         if kind == "event":
             self._event(key, profile, record, body["message"], body["at"], body["id"])
@@ -215,7 +217,7 @@ class _Batch:
             and all(each in profile.identifiers for each in found)
         ):
             return  # nothing that is live looks at it
-        repeat = self.stage._seen.repeats(key, id_, record.offset)
+        repeat = self.stage._seen.repeats(key, id_, at_ms)
         if repeat:
             self.work.facts.repeats += 1
         claimed = instant(message.get("timestamp"))
@@ -232,6 +234,7 @@ class _Batch:
         if not profile.armed_due or profile.armed_due > due_ms:
             return  # an event has come in between, and time with it
         self.work.facts.timers += 1
+        self.work.facts.due_ms.append(due_ms)
         application = self._application(key, profile, record)
         application.pass_time(due_ms)
         self._done(key, profile, record, application)

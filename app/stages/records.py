@@ -60,6 +60,8 @@ class Facts:
     invalid: dict[str, int] = field(default_factory=dict)
     """By reason."""
     timers: int = 0
+    due_ms: list[int] = field(default_factory=list)
+    """When the timers that were applied had been due."""
     changes: dict[str, int] = field(default_factory=dict)
     """By entered, exited, computed."""
     newest_at_ms: int = 0

@@ -81,7 +81,7 @@ def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None
                 newest[key] = value
         elif key.startswith(SEEN):
             day = day_of_key(key)
-            writes.update((seen_key(day, hashed), offset) for hashed, offset in unpack(value))
+            writes.update((seen_key(day, hashed), b"") for hashed in unpack(value))
         elif key == CATALOG_KEY:
             writes[key] = value
         elif key == META:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
 from app.clock import Clock
 from app.errors import StateError, StateErrorReason
 from app.identity.simple import IdentityRules
 from app.kafka.producer import Producer
-from app.observability import logs
+from app.observability import failpoints, logs
 from app.profiles.seen import DAY_MS
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
 from app.stages.resolve import ResolveStage
-from app.stream.fence import Fence
 from app.stream.restore import Restore, Restored
 from app.stream.store import PartitionStore, StoreShare, quarantine
 from app.topics import Topics
+from app.transport.fence import Fence
 
 log = logs.get("store")
 
@@ -44,6 +45,8 @@ class StreamPorts:
         fence: Fence,
         write: Callable[[Mapping[bytes, bytes | None], int], None] | None,
         foreign: Callable[[int, int], None],
+        failpoint: Callable[[str], None],
+        observe: Callable[[str, float], None],
     ) -> None:
         self._producer = producer
         self._changelog = topics.profiles_changelog
@@ -51,25 +54,51 @@ class StreamPorts:
         self._fence = fence
         self._write = write
         self._foreign = foreign
+        self._failpoint = failpoint
+        self._observe = observe
         self.log_next: int | None = None
+        self._tearing = failpoints.is_armed(failpoints.Failpoint.MID_CHANGELOG)
 
     def still_mine(self) -> None:
         self._fence.check(self._partition)
 
     async def send(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
-        await self._producer.send(outputs)
+        started_s = monotonic()
+        posted = [
+            batch
+            for (topic, partition), records in outputs.items()
+            for batch in await self._producer.post(topic, partition, records)
+        ]
+        self._failpoint("mid_outputs")
+        await self._producer.await_acks(posted)
+        self._observe("outputs", monotonic() - started_s)
 
     async def append(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> int:
         expected, self.log_next = self.log_next, None
-        first, last = await self._producer.append(self._changelog, self._partition, changelog)
+        started_s = monotonic()
+        first, last = await self._appended(changelog)
+        self._observe("changelog", monotonic() - started_s)
         if expected is not None and first > expected:
             self._foreign(expected, first)
         self.log_next = last + 1
         return last
 
+    async def _appended(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> tuple[int, int]:
+        if not self._tearing:
+            return await self._producer.append(self._changelog, self._partition, changelog)
+        # A test wants to die with half a batch in the changelog.
+        half = len(changelog) // 2 + 1
+        first, last = await self._producer.append(self._changelog, self._partition, changelog[:half])
+        self._failpoint("mid_changelog")
+        if changelog[half:]:
+            _, last = await self._producer.append(self._changelog, self._partition, changelog[half:])
+        return first, last
+
     def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
         assert self._write is not None, "a stage without state has no changelog"
+        started_s = monotonic()
         self._write(writes, log_offset)
+        self._observe("store", monotonic() - started_s)
 
     def committable(self, src_next: int) -> None:
         """Kept by the lane, which is what the consumer asks."""
@@ -116,6 +145,7 @@ class ComputeEngine:
         *,
         generation: int,
         cache_bytes: int,
+        before: Callable[[], Awaitable[None]],
         restored: Callable[[int, Restored], None],
     ) -> None:
         self._topics = topics
@@ -127,6 +157,7 @@ class ComputeEngine:
         self._clock = clock
         self._generation = generation
         self._cache_bytes = cache_bytes
+        self._before = before
         self._restored = restored
         self.ports: StreamPorts | None = None
         self.store: PartitionStore | None = None
@@ -136,6 +167,7 @@ class ComputeEngine:
         self._flushed_s = clock.monotonic_s()
 
     async def prepare(self) -> int:
+        await self._before()
         try:
             self.store = await asyncio.to_thread(self._open)
         except StateError as error:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from app.errors import StateError
@@ -79,6 +80,7 @@ class Lane:
         fatal: Callable[[Exception], None],
         failpoint: Callable[[str], None],
         observe: Callable[[Work, float], None],
+        computed: Callable[[float], None],
     ) -> None:
         self.name = name
         self.engine = engine
@@ -89,6 +91,7 @@ class Lane:
         self._fatal = fatal
         self._failpoint = failpoint
         self._observe = observe
+        self._computed = computed
         self._queue: deque[Sequence[InRecord]] = deque()
         self._queued = 0
         self._is_full = False
@@ -189,7 +192,9 @@ class Lane:
         if records is None:
             return
         self._uncommitted.append(records)
+        started_s = monotonic()
         work = self.engine.process(records)
+        self._computed(monotonic() - started_s)
         await self._committed()
         self._commit = asyncio.create_task(self._carry_out(work, records))
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from faust.types import TP
-
 from app.observability import logs
 from app.stream.lane import Lane
-from app.stream.transport import Batch
+from app.transport.batches import TP, Batch
 
 log = logs.get("lanes")
 
@@ -56,11 +54,11 @@ class Lanes:
             lane = self._lanes.pop(tp)
             self._leaving[tp] = asyncio.create_task(self._close(tp, lane))
         for tp in sorted(wanted):
-            lane = self._lanes.get(tp)
-            if lane is None:
+            kept = self._lanes.get(tp)
+            if kept is None:
                 self._lanes[tp] = self._make(tp, generation)
             else:
-                lane.resume()
+                kept.resume()
 
     async def gone(self, tp: TP) -> None:
         """Return once an earlier lane of the partition has let go of its store."""

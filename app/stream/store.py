@@ -15,7 +15,7 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
 
 from app.errors import StateError, StateErrorReason
-from app.profiles.seen import DAY_MS
+from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.profiles.store import META, PROFILE, SEEN, TIMER, due_of
 from app.stages.meta import LOG_KEY
 
@@ -112,7 +112,7 @@ class PartitionStore:
         return self._db.get(key)  # type: ignore[no-any-return]
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._db.get(keys) if keys else []  # type: ignore[no-any-return]
+        return self._db.get(keys) if keys else []
 
     def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
         """One atomic write, with the changelog offset that it stands for."""
@@ -151,7 +151,7 @@ class PartitionStore:
 
     def drop_seen_before(self, clock_ms: int) -> None:
         """Delete the ids of days that are out of the window by the log's clock."""
-        day = clock_ms // DAY_MS - 1
+        day = clock_ms // DAY_MS - DAYS_KEPT
         if day > 0:
             self._db.delete_range(SEEN, SEEN + day.to_bytes(4, "big"), self._no_wal)
 

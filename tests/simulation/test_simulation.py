@@ -13,8 +13,8 @@ from tests.simulation.checks import run_and_check
 from tests.simulation.world import Faults
 
 CALM = Faults()
-LAGGING = Faults(lag=0.03, resend=True)
-DEADLY = Faults(lag=0.02, resend=True, crash=0.004, wipe=0.3)
+LAGGING = Faults(lag=0.15, outage=0.01, resend=True)
+DEADLY = Faults(lag=0.15, outage=0.003, resend=True, crash=0.03, wipe=0.4)
 
 SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "40"))
 

@@ -15,6 +15,7 @@ import orjson
 
 from app.definitions.model import Catalog
 from app.identity.simple import IdentityRules
+from app.profiles.seen import DAY_MS
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
@@ -55,6 +56,8 @@ class Faults:
     """Per crash and partition."""
     lag: float = 0.0
     """That time passes although there is work to do."""
+    outage: float = 0.0
+    """That nothing is resolved for a while, as when the stream is down and events wait in `events.raw`."""
     resend: bool = False
     """A producer sends some events twice."""
 
@@ -90,6 +93,7 @@ class World:
         self.until_ms = until_ms
         self.now_ms = arrivals[0].at_ms if arrivals else until_ms
         self.crashes = 0
+        self.outage_until_ms = 0
         self.received: list[Record] = []
         self.resolvers = [Host("resolve", p) for p in range(partitions)]
         self.computers = [Host("compute", p) for p in range(partitions)]
@@ -125,7 +129,12 @@ class World:
             if self.random.random() < self.faults.crash:
                 self._crash()
                 continue
-            if self.now_ms < self.until_ms and self.random.random() < self.faults.lag:
+            if self.random.random() < self.faults.outage:
+                longest_ms = min(2 * DAY_MS, (self.until_ms - self.now_ms) // 2)
+                self.outage_until_ms = self.now_ms + self.random.randint(0, longest_ms)
+            if self.now_ms < self.until_ms and self.random.random() < (
+                0.5 if self.now_ms < self.outage_until_ms else self.faults.lag
+            ):
                 self._pass_time()
                 continue
             self.random.choice(steps)()
@@ -134,7 +143,8 @@ class World:
         steps: list[Callable[[], None]] = []
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             steps.append(self._arrive)
-        for host in (*self.resolvers, *self.computers):
+        down = self.now_ms < self.outage_until_ms
+        for host in self.computers if down else (*self.resolvers, *self.computers):
             if host.running:
                 steps += [lambda host=host: self._carry_on(host)] * 3
             topic = TOPICS.events_raw if host.name == "resolve" else TOPICS.profiles_in
@@ -151,13 +161,11 @@ class World:
         return steps
 
     def _pass_time(self) -> None:
-        """Nothing is left to do at this instant: on to the next at which something is."""
-        instants = [self.until_ms]
-        if self.arrivals:
-            instants.append(self.arrivals[0].at_ms)
+        """On to the next instant at which something may happen, whatever is left to do at this one."""
+        instants = [self.until_ms, *(arrival.at_ms for arrival in self.arrivals)]
         for store in self.stores:
-            instants.extend(due for due, _ in store.timers_until(self.until_ms, 1))
-        self.now_ms = max(self.now_ms + 1, min(instants))
+            instants.extend(due for due, _ in store.timers_until(self.until_ms, 50))
+        self.now_ms = min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
 
     # what happens
 

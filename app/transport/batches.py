@@ -19,6 +19,8 @@ from faust.types import TP, ConsumerMessage
 
 from app.stages.records import InRecord
 
+__all__ = ["TP", "Batch", "BatchConsumer", "BatchSchema", "BatchTransport", "Progress"]
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -44,7 +46,7 @@ class Progress(Protocol):
         ...
 
 
-class BatchSchema(faust.Schema):
+class BatchSchema(faust.Schema):  # type: ignore[misc]
     """Hands a batch through Faust's channels as it is: nothing is decoded on the way."""
 
     def compile(self, app: Any, **_: Any) -> Any:
@@ -85,7 +87,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def heartbeat_age_s(self) -> float:
         """Seconds since the coordinator last took this member for alive."""
-        return time.monotonic() - self._thread.last_heartbeat_s
+        thread: HeartbeatThread = self._thread
+        return time.monotonic() - thread.last_heartbeat_s
 
     # fetching
 

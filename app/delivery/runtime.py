@@ -1,0 +1,189 @@
+"""The delivery process: one Faust agent, lane, limiter and sender per destination; started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from app import configuration
+from app.activation.destination import Configured
+from app.clock import SystemClock
+from app.delivery.feeds import Feeds
+from app.delivery.guard import Guard
+from app.delivery.lane import Lane
+from app.delivery.limiter import Limiter
+from app.delivery.observe import DeliveryMetrics
+from app.delivery.retry import RetrySettings
+from app.delivery.sender import Sender, Surroundings
+from app.delivery.transport import Transport, TransportSettings
+from app.delivery.work import LaneSettings
+from app.kafka.producer import ProduceError, Producer
+from app.observability import logs, run_file
+from app.observability.failpoints import Failpoint, failpoint
+from app.observability.health import Health
+from app.observability.metrics import Metrics
+from app.observability.server import HealthServer
+from app.observability.watchdog import Watchdog
+from app.settings import Settings, WorkerOptions
+from app.topics import Topics
+from app.transport.apps import AppOptions, BatchApp
+from app.transport.batches import Batch
+
+log = logs.get("delivery")
+
+EXIT_FAILED = 1
+PUBLISH_RETRY_S = 1.0
+
+
+def group_of(settings: Settings) -> str:
+    """The senders' consumer group."""
+    return f"{settings.kafka.topic_prefix}headwater.delivery"
+
+
+async def run(settings: Settings, options: WorkerOptions) -> int:
+    """Serve until cancelled; gives the exit code."""
+    async with AsyncExitStack() as stack:
+        return await Runtime(settings, options).serve(stack)
+
+
+class Runtime:
+    """Everything of one delivery worker."""
+
+    def __init__(self, settings: Settings, options: WorkerOptions) -> None:
+        self.settings = settings
+        self.options = options
+        self.topics = Topics(settings.kafka.topic_prefix)
+        self.clock = SystemClock()
+        self.health = Health()
+        self.metrics = Metrics("delivery")
+        self.observed = DeliveryMetrics(self.metrics, self.clock)
+        self.producer = Producer(options.brokers, settings.kafka.security)
+        self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
+        self.lanes: dict[str, Lane] = {}
+        self.limiters: dict[str, Limiter] = {}
+        self.rates: dict[str, float] = {}
+        senders = {
+            self.topics.destination(name): self._sender(name, configured)
+            for name, configured in configuration.destinations(settings).items()
+            if configured.build is not None  # else the topic itself is the delivery
+        }
+        self.senders: Mapping[str, Sender] = senders
+        self.feeds = Feeds(senders, lambda tp, full: self.app.hold(tp, full), self._share)
+        self.app = BatchApp(
+            AppOptions(
+                group=group_of(settings),
+                instance=options.name,
+                brokers=options.brokers,
+                data_dir=options.data_dir / options.name,
+                poll_records=1_000,
+            ),
+            self.feeds,
+        )
+
+    def _sender(self, name: str, configured: Configured) -> Sender:
+        delivery = self.settings.delivery
+        self.rates[name] = configured.limits.requests_per_s
+        limiter = self.limiters[name] = Limiter(configured.limits.requests_per_s, clock=self.clock)
+        lane = self.lanes[name] = Lane(
+            configured,
+            LaneSettings(
+                parked_items_max=delivery.parked_max,
+                retry=RetrySettings(give_up_after_s=delivery.give_up_after_s, attempts_min=delivery.attempts_min),
+            ),
+            jitter=random.random,
+            observe=self.observed.facts(name),
+        )
+        around = Surroundings(
+            clock=self.clock,
+            sleep=asyncio.sleep,
+            deliver=self.observed.timed(name, self.transport.send),
+            publish=self._publish,
+            turn=limiter.acquire,
+            may_send=lambda: self.app.heartbeat_age_s() < self.app.session_s,
+            failpoint=_failpoint,
+        )
+        return Sender(name, configured, lane, around, topics=self.topics)
+
+    def _share(self, held: Mapping[str, int]) -> None:
+        """The share of a destination's rate is the share of its topic's partitions."""
+        for name, limiter in self.limiters.items():
+            partitions = held[self.topics.destination(name)]
+            limiter.set_share(partitions, self.settings.kafka.partitions)
+            self.observed.rate(name, self.rates[name] * partitions / self.settings.kafka.partitions)
+
+    async def _publish(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        while True:
+            try:
+                await self.producer.send({(topic, 0): [(key, value, headers)]})
+            except ProduceError as error:
+                log.warning("a dead letter could not be written and is tried again", topic=topic, error=str(error))
+                await asyncio.sleep(PUBLISH_RETRY_S)
+            else:
+                failpoint(Failpoint.AFTER_DEAD_LETTER_ACK)
+                return
+
+    async def serve(self, stack: AsyncExitStack) -> int:
+        probe = HealthServer(self.health, self.metrics, host=self.settings.health.host, port=self.settings.health.port)
+        address = await probe.start()
+        stack.push_async_callback(probe.stop)
+        run_file.write(self.options.data_dir, self.options.name, {"health": address})
+        self.health.check("assignment", lambda: "" if self.app.joined or not self.senders else "waiting")
+        await self.producer.start()
+        stack.push_async_callback(self.producer.stop)
+        stack.push_async_callback(self.transport.close)
+        tasks = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
+        watchdog = Watchdog(lambda: 0, lambda: 0, self.clock, stalled_after_s=self.settings.health.stalled_after_s)
+        watchdog.start(asyncio.get_running_loop())
+        stack.callback(watchdog.stop)
+        tasks.append(asyncio.create_task(self._beat(watchdog), name="beat"))
+        stack.push_async_callback(_cancelled, tasks)
+        if self.senders:
+            self._add_agents()
+            stack.push_async_callback(self._stop)
+            await self.app.start()
+            tasks.append(asyncio.create_task(self._crashed(), name="faust"))
+        log.info("started", health=address, destinations=sorted(self.lanes))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            if error := task.exception():
+                log.error("the worker ends", task=task.get_name(), error=repr(error), exc_info=error)
+        return EXIT_FAILED
+
+    def _add_agents(self) -> None:
+        """One agent per destination: what each does is take its batches to its lane."""
+        for topic in self.senders:
+
+            @self.app.agent(topic, f"send.{topic}")
+            async def send(batches: AsyncIterable[Batch]) -> None:
+                async for batch in batches:
+                    self.feeds.offer(batch)
+
+    async def _stop(self) -> None:
+        """Begin no more requests, let those in flight be settled, commit, leave."""
+        for sender in self.senders.values():
+            sender.stop()
+        await self.app.stop()
+        self.feeds.close()
+
+    async def _beat(self, watchdog: Watchdog) -> None:
+        while True:
+            watchdog.beat()
+            for name, lane in self.lanes.items():
+                self.observed.lane(name, lane)
+            await asyncio.sleep(1.0)
+
+    async def _crashed(self) -> None:
+        raise RuntimeError(f"Faust has given up: {await self.app.crashed()!r}")
+
+
+def _failpoint(name: str) -> None:
+    # The sender calls its own places by what they follow.
+    failpoint({"after_http_2xx": Failpoint.AFTER_DELIVERY_RESPONSE}[name])
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

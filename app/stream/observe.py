@@ -1,0 +1,84 @@
+"""What the stream tells Prometheus: facts of whole batches, counted once per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from app.clock import Clock
+from app.observability import catalogue
+from app.observability.metrics import Metrics
+from app.stages.records import Work
+
+
+class StreamMetrics:
+    """The stream's metrics, with labels bound ahead."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self.progress = 0
+        """Rises with every batch that is committed to everything; for the watchdog."""
+        self.lag_total = 0
+        """Records that wait, as last known."""
+
+    def step(self, topic: str) -> Callable[[str, float], None]:
+        """Told of each step of the commit protocol and its seconds."""
+        seconds = self._metrics[catalogue.STAGE_SECONDS]
+        bound = {name: seconds.labels(topic, name) for name in ("outputs", "changelog", "store")}
+        return lambda name, elapsed_s: bound[name].observe(elapsed_s)
+
+    def computed(self, topic: str) -> Callable[[float], None]:
+        """Told of the seconds that computing a batch took."""
+        return self._metrics[catalogue.STAGE_SECONDS].labels(topic, "compute").observe
+
+    def batch(self, topic: str, partition: int) -> Callable[[Work, float], None]:
+        """Told of each batch that is committed to everything."""
+        metrics = self._metrics
+        events = metrics[catalogue.EVENTS].labels(topic)
+        sizes = metrics[catalogue.BATCH_RECORDS].labels(topic)
+        replayed = metrics[catalogue.EVENTS_SKIPPED].labels("replay")
+        repeated = metrics[catalogue.EVENTS_SKIPPED].labels("duplicate")
+        produced = metrics[catalogue.PRODUCED]
+        timers = metrics[catalogue.TIMERS_FIRED]
+        late = metrics[catalogue.TIMER_LATE]
+
+        def observe(work: Work, elapsed_s: float) -> None:
+            facts = work.facts
+            self.progress += 1
+            events.inc(facts.records)
+            sizes.observe(facts.records)
+            replayed.inc(facts.skipped)
+            repeated.inc(facts.repeats)
+            timers.inc(facts.timers)
+            for reason, count in facts.invalid.items():
+                metrics[catalogue.EVENTS_INVALID].labels(reason).inc(count)
+            for kind, count in facts.changes.items():
+                metrics[catalogue.CHANGES].labels(kind).inc(count)
+            for (name, _), records in work.outputs.items():
+                produced.labels(name).inc(len(records))
+            now_ms = self._clock.now_ms()
+            for due_ms in facts.due_ms:
+                late.observe(max(0, now_ms - due_ms) / 1_000)
+
+        return observe
+
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """Told how far a restore is."""
+        self._metrics[catalogue.RESTORE_REMAINING].labels(str(partition)).set(total - done)
+
+    def restored(self, partition: int, records: int, seconds: float) -> None:
+        """Told of a restore that is done."""
+        self._metrics[catalogue.RESTORED].labels(str(partition)).inc(records)
+        self._metrics[catalogue.RESTORE_SECONDS].labels(str(partition)).set(seconds)
+        self._metrics[catalogue.RESTORE_REMAINING].labels(str(partition)).set(0)
+
+    def lags(self, lags: Mapping[tuple[str, int], int]) -> None:
+        """Told what each partition lags."""
+        gauge = self._metrics[catalogue.LAG]
+        for (topic, partition), lag in lags.items():
+            gauge.labels(topic, str(partition)).set(lag)
+        self.lag_total = sum(lags.values())
+
+    def stalled(self, seconds: float) -> None:
+        """Told what the watchdog sees."""
+        self._metrics[catalogue.STALLED].set(seconds)

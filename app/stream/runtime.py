@@ -1,0 +1,275 @@
+"""The stream process: Faust app, lanes, stores, timers, health; started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+from app.clock import SystemClock
+from app.errors import StateError, StateErrorReason
+from app.identity.simple import IdentityRules
+from app.kafka.admin import Admin
+from app.kafka.consumer import BulkReader
+from app.kafka.producer import Producer
+from app.observability import catalogue, logs, run_file
+from app.observability.failpoints import Failpoint, failpoint
+from app.observability.health import Health
+from app.observability.metrics import Metrics
+from app.observability.server import HealthServer
+from app.observability.watchdog import Watchdog
+from app.settings import Settings, WorkerOptions
+from app.stages.resolve import ResolveStage
+from app.stages.restoring import LogFacts
+from app.stream.engines import ComputeEngine, ResolveEngine, StreamPorts
+from app.stream.lane import Lane, LaneLimits
+from app.stream.lanes import Lanes
+from app.stream.observe import StreamMetrics
+from app.stream.restore import Restore, Restored
+from app.stream.store import PartitionStore, StoreBudget, StoreShare
+from app.stream.timers import TimerPump
+from app.stream.topology import add_agents
+from app.topics import Topics
+from app.transport.apps import AppOptions, BatchApp
+from app.transport.batches import TP
+from app.transport.fence import Fence
+
+log = logs.get("stream")
+
+EXIT_FAILED = 1
+
+
+def group_of(settings: Settings) -> str:
+    """The stream's consumer group."""
+    return f"{settings.kafka.topic_prefix}headwater.stream"
+
+
+async def run(settings: Settings, options: WorkerOptions) -> int:
+    """Serve until cancelled; gives the exit code."""
+    async with AsyncExitStack() as stack:
+        return await Runtime(settings, options).serve(stack)
+
+
+class Runtime:
+    """Everything of one stream worker."""
+
+    def __init__(self, settings: Settings, options: WorkerOptions) -> None:
+        self.settings = settings
+        self.options = options
+        self.topics = Topics(settings.kafka.topic_prefix)
+        self.clock = SystemClock()
+        self.health = Health()
+        self.metrics = Metrics("stream")
+        self.observed = StreamMetrics(self.metrics, self.clock)
+        self.rules = IdentityRules(frozenset(value.lower() for value in settings.identity.blocked))
+        half = settings.stream.store_memory_bytes // 2
+        self.share = StoreShare(StoreBudget(block_cache_bytes=half, write_buffer_bytes=half))
+        self.producer = Producer(options.brokers, settings.kafka.security)
+        self.admin = Admin(options.brokers, settings.kafka.security)
+        self.lanes = Lanes(self._lane)
+        self.app = BatchApp(
+            AppOptions(
+                group=group_of(settings),
+                instance=options.name,
+                brokers=options.brokers,
+                data_dir=options.data_dir / options.name,
+                poll_records=2 * settings.stream.batch_records,
+            ),
+            self.lanes,
+        )
+        self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
+        self.engines: dict[int, ComputeEngine] = {}
+        self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.failed: dict[TP, str] = {}
+        self.restore = Restore(
+            self.topics,
+            BulkReader(options.brokers, settings.kafka.security),
+            self._log_facts,
+            self.clock,
+            self.observed.restoring,
+        )
+        self.limits = LaneLimits(
+            batch_records=settings.stream.batch_records,
+            queued_records_max=4 * settings.stream.batch_records,
+            checkpoint_s=settings.stream.revoke_budget_s,
+        )
+
+    async def serve(self, stack: AsyncExitStack) -> int:
+        probe = HealthServer(self.health, self.metrics, host=self.settings.health.host, port=self.settings.health.port)
+        address = await probe.start()
+        stack.push_async_callback(probe.stop)
+        run_file.write(self.options.data_dir, self.options.name, {"health": address})
+        self.health.check("partitions", self._not_serving)
+        await self.producer.start()
+        stack.push_async_callback(self.producer.stop)
+        await stack.enter_async_context(self.admin)
+        add_agents(self.app, self.topics, self.lanes)
+        stack.push_async_callback(self._stop)
+        await self.app.start()
+        log.info("started", health=address, group=group_of(self.settings))
+        pump = TimerPump(
+            self.topics, self.settings.kafka.partitions, self.admin, self.producer, self.clock, self.fence,
+            group_of(self.settings), grace_ms=self.settings.stream.timer_grace_ms,
+            serving=self._serving, sources=self._sources, failpoint=_failpoint,
+        )  # fmt: skip
+        watchdog = Watchdog(
+            lambda: self.observed.lag_total,
+            lambda: self.observed.progress,
+            self.clock,
+            stalled_after_s=self.settings.health.stalled_after_s,
+        )
+        watchdog.start(asyncio.get_running_loop())
+        stack.callback(watchdog.stop)
+        tasks = [
+            asyncio.create_task(pump.run(), name="timers"),
+            asyncio.create_task(self._beat(watchdog), name="beat"),
+            asyncio.create_task(self._crashed(), name="faust"),
+        ]
+        stack.push_async_callback(_cancelled, tasks)
+        error = await self.failure
+        log.error("the worker ends", error=str(error))
+        return EXIT_FAILED
+
+    async def _stop(self) -> None:
+        """Checkpoint and commit while still in the group, then leave it and let go of the stores."""
+        await self.lanes.checkpoint(list(self.lanes.all()))
+        await self.app.stop()
+        await self.lanes.close()
+
+    # lanes
+
+    def _lane(self, tp: TP, generation: int) -> Lane:
+        if tp.topic == self.topics.events_raw:
+            stage = ResolveStage(self.topics, tp.partition, self.settings.kafka.partitions, self.rules)
+            return self._new_lane(tp, ResolveEngine(stage, self.clock), self._ports(tp, None))
+        engine = ComputeEngine(
+            self.topics,
+            tp.partition,
+            self.options.data_dir / self.options.name / f"profiles-{tp.partition}",
+            self.share,
+            self.restore,
+            self.rules,
+            self.clock,
+            generation=generation,
+            cache_bytes=self.settings.stream.store_memory_bytes // 8 // self.settings.kafka.partitions,
+            before=lambda: self.lanes.gone(tp),
+            restored=self._restored,
+        )
+        self.engines[tp.partition] = engine
+        ports = self._ports(tp, engine)
+        engine.ports = ports
+        return self._new_lane(tp, engine, ports)
+
+    def _ports(self, tp: TP, engine: ComputeEngine | None) -> StreamPorts:
+        return StreamPorts(
+            self.producer,
+            self.topics,
+            tp.partition,
+            self.fence,
+            engine.write if engine is not None else None,
+            self._foreign_write(tp.partition),
+            _failpoint,
+            self.observed.step(tp.topic),
+        )
+
+    def _new_lane(self, tp: TP, engine: ResolveEngine | ComputeEngine, ports: StreamPorts) -> Lane:
+        return Lane(
+            f"{tp.topic}-{tp.partition}",
+            engine,
+            ports,
+            self.limits,
+            full=lambda full: self.app.hold(tp, full),
+            fatal=lambda error: self._fatal(tp, error),
+            failpoint=_failpoint,
+            observe=self.observed.batch(tp.topic, tp.partition),
+            computed=self.observed.computed(tp.topic),
+        )
+
+    def _fatal(self, tp: TP, error: Exception) -> None:
+        reason = error.reason if isinstance(error, StateError) else StateErrorReason.CORRUPT
+        self.metrics[catalogue.STATE_ERRORS].labels(reason).inc()
+        self.failed[tp] = str(error)
+        mine_alone = isinstance(error, StateError) and error.reason is not StateErrorReason.FENCED
+        if not mine_alone and not self.failure.done():
+            # Another owner, or a bug: this process must not go on as if it were whole.
+            self.failure.set_result(error)
+
+    def _foreign_write(self, partition: int) -> Callable[[int, int], None]:
+        def told(expected: int, found: int) -> None:
+            log.error(
+                "somebody else wrote to this partition's changelog; its session had run out",
+                partition=partition, expected_offset=expected, found_offset=found,
+            )  # fmt: skip
+            self.metrics[catalogue.FOREIGN_WRITES].labels(str(partition)).inc(found - expected)
+
+        return told
+
+    def _restored(self, partition: int, restored: Restored) -> None:
+        self.observed.restored(partition, restored.records, restored.seconds)
+        log.info("serving", partition=partition, restored_records=restored.records, seconds=round(restored.seconds, 2))
+
+    # what others ask
+
+    def _serving(self) -> Mapping[int, tuple[PartitionStore, Lane]]:
+        found: dict[int, tuple[PartitionStore, Lane]] = {}
+        for tp, lane in self.lanes.all().items():
+            engine = self.engines.get(tp.partition)
+            if (
+                tp.topic == self.topics.profiles_in and lane.ready.is_set() and tp not in self.failed
+                and engine is not None and engine.store is not None
+            ):  # fmt: skip
+                found[tp.partition] = (engine.store, lane)
+        return found
+
+    def _sources(self) -> Mapping[int, Lane]:
+        return {tp.partition: lane for tp, lane in self.lanes.all().items() if tp.topic == self.topics.events_raw}
+
+    def _not_serving(self) -> str:
+        if self.failed:
+            return "; ".join(self.failed.values())
+        if not self.app.joined:
+            return "waiting for an assignment"
+        restoring = [lane.name for lane in self.lanes.all().values() if not lane.ready.is_set()]
+        return f"restoring {', '.join(restoring)}" if restoring else ""
+
+    async def _log_facts(self, partition: int) -> LogFacts:
+        source, changelog = (self.topics.profiles_in, partition), (self.topics.profiles_changelog, partition)
+        described = await self.admin.describe([self.topics.profiles_in])
+        ends = await self.admin.end_offsets([source, changelog])
+        starts = await self.admin.beginning_offsets([changelog])
+        committed = await self.admin.committed(group_of(self.settings), [source])
+        return LogFacts(
+            epoch=described[self.topics.profiles_in].topic_id.replace("-", ""),
+            source_end=ends[source],
+            committed=committed[source],
+            changelog_start=starts[changelog],
+            changelog_end=ends[changelog],
+        )
+
+    async def _beat(self, watchdog: Watchdog) -> None:
+        while True:
+            watchdog.beat()
+            self.observed.stalled(watchdog.stalled_s)
+            self.observed.lags(
+                {
+                    (tp.topic, tp.partition): max(0, self.app.highwater(tp) - (lane.done_next or 0))
+                    for tp, lane in self.lanes.all().items()
+                    if lane.ready.is_set()
+                }
+            )
+            await asyncio.sleep(1.0)
+
+    async def _crashed(self) -> None:
+        error = await self.app.crashed()
+        if not self.failure.done():
+            self.failure.set_result(RuntimeError(f"Faust has given up: {error!r}"))
+
+
+def _failpoint(name: str) -> None:
+    failpoint(Failpoint(name))
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,125 @@
+"""The checker is checked: planted bugs, each a patch on a copy of the code, must turn the simulation red."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SEEDS = ("100", "3")
+
+
+@dataclass(frozen=True)
+class Planted:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+WRITE = "        ports.write(work.writes, log_offset)\n"
+APPEND = "        log_offset = await ports.append(work.changelog)\n"
+
+PLANTED = [
+    Planted(
+        "ignore w",
+        "app/stages/compute.py",
+        "if record.offset <= profile.w:",
+        "if record.offset <= -1:",
+    ),
+    Planted(
+        "write the store before the changelog",
+        "app/stream/commit.py",
+        APPEND,
+        "        ports.write(work.writes, -1)\n" + APPEND,
+    ),
+    Planted(
+        "commit before the changelog is acked",
+        "app/stream/commit.py",
+        APPEND,
+        "        ports.committable(work.src_next)\n" + APPEND,
+    ),
+    Planted(
+        "commit before outputs are acked",
+        "app/stream/commit.py",
+        "    if work.outputs:\n        ports.still_mine()\n",
+        "    ports.committable(work.src_next)\n    if work.outputs:\n        ports.still_mine()\n",
+    ),
+    Planted(
+        "uuid4 as message id",
+        "app/compute/apply.py",
+        "                id=message_id(",
+        "                id=__import__('uuid').uuid4().hex and (lambda *_: __import__('uuid').uuid4().hex)(",
+    ),
+    Planted(
+        "changelog before outputs",
+        "app/stream/commit.py",
+        "    if work.outputs:\n        ports.still_mine()\n",
+        "    if work.changelog:\n        await ports.append(work.changelog)\n"
+        "    if work.outputs:\n        ports.still_mine()\n",
+    ),
+    Planted(
+        "timers fire on the wall clock while records wait",
+        "app/stages/timers.py",
+        "            if source.done_next < source.end:",
+        "            if source.done_next < 0:",
+    ),
+    Planted(
+        "a repeat of a message id counts",
+        "app/stages/seen.py",
+        "            return True",
+        "            return False",
+    ),
+    Planted(
+        "seen ids are sent before the state they belong to",
+        "app/stages/compute.py",
+        "        encode, bits = codec.encode, stage._epoch_bits\n",
+        "        stage._seen.settle(meta.clock_ms // DAY_MS, writes, changelog)\n"
+        "        encode, bits = codec.encode, stage._epoch_bits\n",
+    ),
+    Planted(
+        "a partition's seen ids are not restored",
+        "app/stages/restoring.py",
+        'writes.update((seen_key(day, hashed), b"") for hashed in unpack(value))',
+        "pass",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("planted")
+    for part in ("app", "tests"):
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def test_nothing_planted_stays_green(copy: Path) -> None:
+    done = _simulate(copy)
+    assert done.returncode == 0, done.stderr
+    assert " 0 crashes" not in done.stdout, "the seeds must crash somewhere, or they could catch nothing"
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
+def test_planted_bug_turns_the_simulation_red(planted: Planted, copy: Path) -> None:
+    path = copy / planted.file
+    text = path.read_text()
+    assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
+    path.write_text(text.replace(planted.old, planted.new))
+    try:
+        done = _simulate(copy)
+    finally:
+        path.write_text(text)
+    assert done.returncode == 1, f"the simulation did not notice: {planted.name}\n{done.stdout}"
+    assert "replay with: SEED=" in done.stderr
+
+
+def _simulate(root: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *SEEDS], cwd=root, capture_output=True, text=True, timeout=240
+    )
