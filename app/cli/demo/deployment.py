@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from app.cli.apply import put_into_effect
 from app.cli.brokers import INSTANCE
+from app.cli.output import CommandError
 from app.cli.supervisor import Supervisor, usual_children
 from app.embedded.broker import EmbeddedBroker
 from app.observability import run_file
@@ -22,9 +24,28 @@ class Deployment:
     """What serves."""
 
     supervisor: Supervisor
-    brokers: str
+    broker: EmbeddedBroker
     api: str
     """The API's address."""
+
+    @property
+    def brokers(self) -> str:
+        return self.broker.bootstrap
+
+    async def failure(self) -> CommandError:
+        """Wait until something can no longer be kept running; gives the reason."""
+        processes = asyncio.create_task(self.supervisor.failure())
+        broker = asyncio.create_task(self.broker.wait())
+        try:
+            await asyncio.wait({processes, broker}, return_when=asyncio.FIRST_COMPLETED)
+            if broker.done():
+                return CommandError(
+                    f"the broker ended with code {broker.result()}; its log is in {self.broker.home.path}"
+                )
+            return CommandError(processes.result())
+        finally:
+            processes.cancel()
+            broker.cancel()
 
 
 @asynccontextmanager
@@ -45,12 +66,26 @@ async def serving(settings: Settings, config: Path, data_dir: Path, *, log: int,
         supervisor = Supervisor(usual_children(), config=config, data_dir=data_dir, brokers=broker.bootstrap, log=log)
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
-        await supervisor.ready()
+        await _ready(Deployment(supervisor, broker, ""))
         api = supervisor.addresses("api").get("api", "")
         # `headwater send --data DIR` and the like find this instance as they find one of `headwater up`.
         run_file.write(data_dir, INSTANCE, {"kafka": broker.bootstrap, "api": api})
         stack.callback(run_file.remove, data_dir, INSTANCE)
-        yield Deployment(supervisor, broker.bootstrap, api)
+        yield Deployment(supervisor, broker, api)
+
+
+async def _ready(deployment: Deployment) -> None:
+    """Wait until all serve; a broker that ends meanwhile is told as such, not as processes that cannot reach it."""
+    ready, failing = asyncio.create_task(deployment.supervisor.ready()), asyncio.create_task(deployment.failure())
+    try:
+        await asyncio.wait({ready, failing}, return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            raise failing.result()
+        await ready
+    finally:
+        for task in (ready, failing):
+            task.cancel()
+        await asyncio.gather(ready, failing, return_exceptions=True)
 
 
 def _download(say: Say) -> Callable[[int, int], None]:

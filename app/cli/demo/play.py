@@ -23,7 +23,6 @@ from app.cli.demo.show import show
 from app.cli.demo.summary import Outcome, Summary, summary_of
 from app.cli.demo.truth import truth_of
 from app.cli.demo.view import open_view
-from app.cli.output import CommandError
 from app.clock import SystemClock
 from app.observability import logs
 
@@ -85,4 +84,4 @@ async def play(options: Options, *, console: Console, log: TextIO, closing: Clos
         )
         closing(summary_of(outcome), deployment)
         if options.keep:
-            raise CommandError(await deployment.supervisor.failure())
+            raise await deployment.failure()

@@ -1,7 +1,7 @@
 """The tool at the other end: a local web server that takes the demo's webhooks as a careful receiver would.
 
 It believes only what is signed, takes each webhook-id once, and keeps what it was told in order. Now and then it is
-busy or broken, by a script that depends on the webhook-id alone, so that retries are seen at work.
+broken or busy, by a seeded script, so that retries are seen at work: the first try of such a message is turned away.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from random import Random
 from typing import TypedDict
 
 import orjson
@@ -18,10 +18,10 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 HOST = "127.0.0.1"
 PATH = "/hooks/crm"
-BUSY_SHARE = 0.01
-"""Of all messages: the first try is answered 429 with Retry-After: 1."""
-FAILING_SHARE = 0.01
-"""Of all messages: the first try is answered 500."""
+BROKEN_EVERY = 100
+"""Messages, about, from one 500 to the next."""
+BUSY_EVERY = 600
+"""Messages, about, from one 429 with Retry-After: 1 to the next: it stops the whole destination for that second."""
 _BODY_BYTES_MAX = 1 << 20
 
 OnValue = Callable[["Value"], None]
@@ -68,7 +68,9 @@ class Receiver:
 
     def __init__(self, secret: str, *, seed: int, on_value: OnValue = lambda value: None) -> None:
         self._webhook = Webhook(secret)
-        self._seed = seed
+        self._random = Random(seed)
+        self._until_broken = self._random.randint(1, BROKEN_EVERY // 2)
+        self._until_busy = self._random.randint(1, BUSY_EVERY // 2)
         self._on_value = on_value
         self._taken: set[str] = set()
         self._turned_away: set[str] = set()
@@ -124,16 +126,18 @@ class Receiver:
         return web.json_response({"status": "taken"})
 
     def _scripted(self, webhook_id: str) -> web.Response | None:
-        """Turn away the first try of the few messages that the seed picks."""
+        """Count down to the next message to be turned away, and to none that was turned away before."""
         if webhook_id in self._turned_away:
             return None
-        digest = blake2b(f"{self._seed}|{webhook_id}".encode(), digest_size=4).digest()
-        chance = int.from_bytes(digest) / 2**32
-        if chance >= BUSY_SHARE + FAILING_SHARE:
+        self._until_broken -= 1
+        self._until_busy -= 1
+        if self._until_broken > 0 and self._until_busy > 0:
             return None
         self._turned_away.add(webhook_id)
-        if chance < BUSY_SHARE:
+        if self._until_busy <= 0:
+            self._until_busy = self._random.randint(BUSY_EVERY // 2, BUSY_EVERY * 3 // 2)
             return web.json_response({"error": "busy"}, status=429, headers={"Retry-After": "1"})
+        self._until_broken = self._random.randint(BROKEN_EVERY // 2, BROKEN_EVERY * 3 // 2)
         return web.json_response({"error": "out of order"}, status=500)
 
 

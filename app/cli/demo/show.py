@@ -13,7 +13,6 @@ from app.cli.demo.feeder import KeyValue, Post, feed
 from app.cli.demo.log_reader import LogRead
 from app.cli.demo.shop import Plan
 from app.cli.demo.view import View
-from app.cli.output import CommandError
 from app.kafka.consumer import LogFollower
 from app.kafka.producer import Producer
 from app.settings import Settings
@@ -115,4 +114,4 @@ async def _follow(follower: LogFollower, topics: Topics, log_read: LogRead, boar
 
 
 async def _fail(deployment: Deployment) -> None:
-    raise CommandError(await deployment.supervisor.failure())
+    raise await deployment.failure()

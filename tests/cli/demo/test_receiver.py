@@ -87,7 +87,8 @@ def test_some_first_tries_are_turned_away_and_their_second_is_taken() -> None:
     receiver, values = _patient_receiver(seed=3)
     statuses = [_send(receiver, f"m{number}", _body(number, key="searches_total")) for number in range(1_000)]
     turned_away = [each for each in statuses if len(each) > 1]
-    assert 5 <= len(turned_away) <= 50
+    assert any(len(each) > 1 for each in statuses[:50])
+    assert 8 <= len(turned_away) <= 25
     assert {tuple(each) for each in turned_away} == {(429, 200), (500, 200)}
     assert receiver.received.turned_away_count == len(turned_away)
     assert len(values) == 1_000
