@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.demo.summary import Check, Summary
+from app.cli.demo.board import Latency
+from app.cli.demo.summary import Check, Figures, Summary
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -21,8 +22,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print(table)
     for check in summary.checks:
         _print_differences(check, console)
-    for name, figure in summary.figures.items():
-        console.print(f"  {name.replace('_', ' ')}: {_text(figure)}", markup=False, highlight=False)
+    for line in _lines(summary.figures):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     verdict = "equal to the truth" if summary.is_equal else "NOT equal to the truth"
     console.print(f"[bold {'green' if summary.is_equal else 'red'}]{verdict}[/]")
 
@@ -34,7 +35,15 @@ def _print_differences(check: Check, console: Console) -> None:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _text(figure: object) -> str:
-    if isinstance(figure, dict):
-        return ", ".join(f"{name.removesuffix('_ms')} {_text(value)}" for name, value in figure.items())
-    return f"{figure:,}" if isinstance(figure, int) else str(figure)
+def _lines(figures: Figures) -> tuple[str, ...]:
+    return (
+        f"{figures.changes:,} changes of {figures.profiles:,} profiles, {figures.changes_by_time_alone:,} by time",
+        f"{figures.requests:,} requests, {figures.retried:,} of them turned away and sent again",
+        f"from an event to the delivery of what it changed: {_spread(figures.latency)}",
+        f"from an instant to the delivery of what it changed: {_spread(figures.lateness)}",
+        f"{figures.wall_s:.0f} s in all",
+    )
+
+
+def _spread(latency: Latency) -> str:
+    return f"p50 {latency.p50_ms:,} ms, p99 {latency.p99_ms:,} ms, at most {latency.max_ms:,} ms"

@@ -12,6 +12,15 @@ import orjson
 Headers = Iterable[tuple[str, bytes | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that was refused."""
+
+    original: bytes | None
+    """Its bytes; None where it had no value."""
+    why: str
+
+
 @dataclass(slots=True)
 class LogRead:
     """Everything read so far."""
@@ -20,8 +29,8 @@ class LogRead:
     """(who, definition's key) → values in the log's order, repeats left out."""
     changes_count: int = 0
     """Without repeats."""
-    dead: list[bytes | None] = field(default_factory=list)
-    """The original bytes of each dead letter; None for a record that had no value."""
+    dead: list[DeadLetter] = field(default_factory=list)
+    """In no order of note: partitions are read as they come."""
     _seen: set[bytes | None] = field(default_factory=set)
 
     def take_change(self, value: bytes, headers: Headers) -> None:
@@ -40,8 +49,9 @@ class LogRead:
 
     def take_dead(self, value: bytes) -> None:
         """One record of `events.dead`."""
-        original = orjson.loads(value)["original"]
-        self.dead.append(None if original is None else b64decode(original))
+        letter = orjson.loads(value)
+        original = None if letter["original"] is None else b64decode(letter["original"])
+        self.dead.append(DeadLetter(original, f"{letter['reason']}: {letter['message']}"))
 
 
 def _who(identifiers: Iterable[dict[str, str]]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from app.cli.demo.board import Latency
+from app.cli.demo.log_reader import DeadLetter
 from app.cli.demo.receiver import Place, Received
 from app.cli.demo.sample import CALLS
 from app.cli.demo.truth import Truth
@@ -66,11 +67,31 @@ class Outcome:
     received: Received
     changes: Mapping[tuple[str, str], Sequence[object]]
     """(who, definition's key) → values on the `changes` topic, repeats left out."""
-    dead: Sequence[bytes | None]
-    """The originals on `events.dead`."""
+    dead: Sequence[DeadLetter]
+    """What is on `events.dead`."""
     latency: Latency
     lateness: Latency
     """Of the changes by time alone: how late they were, delivery included."""
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is worth knowing beside the checks. Counts, but for the last three."""
+
+    profiles: int
+    """That anything changed for."""
+    changes: int
+    changes_by_time_alone: int
+    requests: int
+    """To the receiver."""
+    retried: int
+    """Turned away by its script, so sent again."""
+    repeats_dropped: int
+    latency: Latency
+    """From an event's sending to the delivery of what it changed."""
+    lateness: Latency
+    """From the instant at which time changed something to its delivery."""
     wall_s: float
 
 
@@ -79,7 +100,7 @@ class Summary:
     """The checks and the figures beside them."""
 
     checks: tuple[Check, ...]
-    figures: Mapping[str, object] = field(default_factory=dict)
+    figures: Figures
 
     @property
     def is_equal(self) -> bool:
@@ -89,7 +110,7 @@ class Summary:
     def as_json(self) -> dict[str, object]:
         """For `--json`."""
         checks = [{**asdict(check), "kept": check.is_kept} for check in self.checks]
-        return {"ok": self.is_equal, "checks": checks, "figures": dict(self.figures)}
+        return {"ok": self.is_equal, "checks": checks, "figures": asdict(self.figures)}
 
 
 def summary_of(outcome: Outcome) -> Summary:
@@ -166,11 +187,17 @@ def _sequences(name: str, expected: Values, found: Values) -> Check:
     )
 
 
-def _dead(name: str, broken: Iterable[bytes | None], dead: Iterable[bytes | None]) -> Check:
-    wanted, got = Counter(broken), Counter(dead)
-    parted = [f"missing: {original!r:.80}" for original in (wanted - got).elements()]
-    parted += [f"unexpected: {original!r:.80}" for original in (got - wanted).elements()]
-    return Check(name, wanted.total(), got.total(), _shown(parted))
+def _dead(name: str, broken: Iterable[bytes | None], dead: Sequence[DeadLetter]) -> Check:
+    missing = Counter(broken)
+    wanted_count = missing.total()
+    unexpected = []
+    for letter in dead:
+        if missing[letter.original] > 0:
+            missing[letter.original] -= 1
+        else:
+            unexpected.append(f"unexpected: {letter.why}; {letter.original!r:.80}")
+    parted = [f"missing: {original!r:.80}" for original in missing.elements()]
+    return Check(name, wanted_count, len(dead), _shown([*parted, *unexpected]))
 
 
 def _shown(lines: Iterable[str]) -> tuple[str, ...]:
@@ -179,17 +206,17 @@ def _shown(lines: Iterable[str]) -> tuple[str, ...]:
     return (*every[:_SHOWN_MAX], *more)
 
 
-def _figures(outcome: Outcome) -> dict[str, object]:
+def _figures(outcome: Outcome) -> Figures:
     received = outcome.received
     flips = [flip for changes in outcome.truth.values() for found in changes.values() for flip in found]
-    return {
-        "profiles": len(outcome.truth),
-        "changes": len(flips),
-        "changes_by_time_alone": sum(flip.by_time for flip in flips),
-        "requests": received.requests_count,
-        "retried": received.turned_away_count,
-        "repeats_dropped": received.repeats_count,
-        "latency_ms": asdict(outcome.latency),
-        "lateness_of_time_ms": asdict(outcome.lateness),
-        "wall_s": round(outcome.wall_s, 1),
-    }
+    return Figures(
+        profiles=len(outcome.truth),
+        changes=len(flips),
+        changes_by_time_alone=sum(flip.by_time for flip in flips),
+        requests=received.requests_count,
+        retried=received.turned_away_count,
+        repeats_dropped=received.repeats_count,
+        latency=outcome.latency,
+        lateness=outcome.lateness,
+        wall_s=round(outcome.wall_s, 1),
+    )

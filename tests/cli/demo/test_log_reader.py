@@ -5,7 +5,7 @@ from base64 import b64encode
 import orjson
 import pytest
 
-from app.cli.demo.log_reader import LogRead
+from app.cli.demo.log_reader import DeadLetter, LogRead
 
 
 def _change(value: object, *identifiers: tuple[str, str]) -> bytes:
@@ -30,6 +30,7 @@ def test_what_is_no_change_is_an_error() -> None:
 
 def test_dead_letters_give_back_their_originals() -> None:
     log = LogRead()
-    log.take_dead(orjson.dumps({"reason": "not_json", "original": b64encode(b"\xff{").decode()}))
-    log.take_dead(orjson.dumps({"reason": "null_value", "original": None}))
-    assert log.dead == [b"\xff{", None]
+    original = b64encode(b"\xff{").decode()
+    log.take_dead(orjson.dumps({"reason": "not_json", "message": "cut", "original": original}))
+    log.take_dead(orjson.dumps({"reason": "null_value", "message": "empty", "original": None}))
+    assert log.dead == [DeadLetter(b"\xff{", "not_json: cut"), DeadLetter(None, "null_value: empty")]

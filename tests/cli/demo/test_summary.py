@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.cli.demo.board import Latency
+from app.cli.demo.log_reader import DeadLetter
 from app.cli.demo.receiver import Received
 from app.cli.demo.shop import plan
 from app.cli.demo.summary import Outcome, expected_changes, expected_deliveries, summary_of
@@ -28,7 +29,7 @@ def _perfect() -> Outcome:
         in_time_count=100,
         received=received,
         changes={(who, key): values for (who, key, _), values in expected_changes(TRUTH).items()},
-        dead=list(reversed(broken)),
+        dead=[DeadLetter(original, "not_json: cut") for original in reversed(broken)],
         latency=LATENCY,
         lateness=LATENCY,
         wall_s=12.34,
@@ -47,7 +48,7 @@ def test_what_equals_the_truth_is_equal() -> None:
     summary = summary_of(_perfect())
     assert summary.is_equal
     assert summary.as_json()["ok"] is True
-    assert summary.figures["changes"] == sum(map(len, expected_changes(TRUTH).values()))
+    assert summary.figures.changes == sum(map(len, expected_changes(TRUTH).values()))
 
 
 def _lose_one(values: list[object]) -> None:
@@ -106,7 +107,8 @@ def test_dead_letters_must_be_the_broken_records_once_each() -> None:
     name = "records that are no events, in events.dead once"
     assert _faults(replace(outcome, dead=outcome.dead[1:]))[name][0].startswith("missing: ")
     assert _faults(replace(outcome, dead=[*outcome.dead, outcome.dead[0]]))[name][0].startswith("unexpected: ")
-    assert _faults(replace(outcome, dead=[*outcome.dead[1:], b"another"]))[name]
+    lines = _faults(replace(outcome, dead=[*outcome.dead[1:], DeadLetter(b"another", "failed: a fault")]))[name]
+    assert lines[-1] == "unexpected: failed: a fault; b'another'"
 
 
 def test_a_forged_signature_an_unreadable_call_and_a_lost_ack_fail_the_demo() -> None:
