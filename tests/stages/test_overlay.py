@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from app.stages.overlay import Overlay
+from tests.simulation.store import SimStore
+
+
+def overlay(**stored: bytes) -> Overlay:
+    store = SimStore()
+    store.write({key.encode(): value for key, value in stored.items()}, 0)
+    return Overlay(store)
+
+
+def both(state: Overlay, key: bytes) -> bytes | None:
+    """A key by one read and by many, which must agree."""
+    (many,) = state.get_many([key])
+    assert state.get(key) == many
+    return many
+
+
+def test_newest_batch_wins_and_the_store_comes_last() -> None:
+    state = overlay(a=b"0", b=b"0")
+    state.push({b"a": b"1"})
+    state.push({b"a": b"2"})
+    assert (both(state, b"a"), both(state, b"b"), both(state, b"c")) == (b"2", b"0", None)
+    state.pop()
+    assert both(state, b"a") == b"2"
+    state.pop()
+    assert both(state, b"a") == b"0"
+
+
+def test_a_deletion_on_its_way_hides_what_is_stored() -> None:
+    state = overlay(a=b"0")
+    state.push({b"a": None})
+    assert both(state, b"a") is None
+    state.push({b"a": b"2"})
+    assert both(state, b"a") == b"2"
+
+
+def test_clear_forgets_every_batch() -> None:
+    state = overlay(a=b"0")
+    state.push({b"a": b"1"})
+    state.push({b"a": None})
+    state.clear()
+    assert both(state, b"a") == b"0"
+
+
+def test_many_keys_keep_their_order() -> None:
+    state = overlay(a=b"0", c=b"0")
+    state.push({b"b": b"1", b"c": b"1"})
+    assert state.get_many([b"c", b"x", b"a", b"b", b"c"]) == [b"1", None, b"0", b"1", b"1"]
