@@ -27,7 +27,7 @@ RATE_PER_S = 120.0
 
 
 def demo(
-    seconds: Annotated[float, typer.Option("--seconds", min=SECONDS_MIN, max=3600.0, help="Seconds of events.")] = 45.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=SECONDS_MIN, max=3600.0, help="Seconds of events.")] = 40.0,
     keep: Annotated[bool, typer.Option("--keep", help="Go on serving after the summary; keep the data.")] = False,
     rate: Annotated[float, typer.Option("--rate", min=10.0, max=2000.0, help="Events per second.")] = RATE_PER_S,
     seed: Annotated[int, typer.Option("--seed", help="Which events: the same seed, the same events.")] = 1,

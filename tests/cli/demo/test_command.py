@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SECONDS = "15"
-TIMEOUT_S = 120
+TIMEOUT_S = 240
 
 
 def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
