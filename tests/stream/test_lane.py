@@ -1,0 +1,392 @@
+"""A lane by its promises, with the real commit protocol: order, one batch ahead, retries, limits, checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from app.errors import StateError, StateErrorReason
+from app.profiles.codec import CorruptProfile
+from app.stages.records import InRecord, OutRecord, Work
+from app.stream.lane import Lane, LaneLimits
+from tests.simulation.log import Record
+
+LIMITS = LaneLimits(batch_records=4, queued_records_max=10, checkpoint_s=0.2)
+
+
+def records(start: int, end: int) -> list[Record]:
+    return [Record(offset, None, b"%d" % offset, 1_000 + offset) for offset in range(start, end)]
+
+
+@dataclass
+class Journal:
+    """What happened, in order, and a way to wait for it."""
+
+    entries: list[str] = field(default_factory=list)
+    _grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, entry: str) -> None:
+        self.entries.append(entry)
+        self._grown.set()
+
+    async def until(self, entry: str, times: int = 1) -> None:
+        async with asyncio.timeout(10):
+            while self.entries.count(entry) < times:
+                self._grown.clear()
+                await self._grown.wait()
+
+    def of(self, kind: str) -> list[str]:
+        return [entry.removeprefix(kind + " ") for entry in self.entries if entry.startswith(kind + " ")]
+
+
+class SumEngine:
+    """Adds up offsets, so that a batch computed on the wrong state gives another sum."""
+
+    def __init__(self, journal: Journal, first: int | None = None) -> None:
+        self.journal = journal
+        self.first = first
+        self.stored = 0
+        self.ahead: list[int] = []
+        self.damaged: set[int] = set()
+        self.refused: dict[int, Exception] = {}
+
+    async def prepare(self) -> int | None:
+        self.journal.add("prepared")
+        return self.first
+
+    def process(self, batch: Sequence[InRecord]) -> Work:
+        name = f"{batch[0].offset}-{batch[-1].offset}"
+        self.journal.add(f"process {name}")
+        for record in batch:
+            if record.offset in self.damaged:
+                raise CorruptProfile("a damaged profile")
+            if record.offset in self.refused:
+                raise self.refused[record.offset]
+        total = (self.ahead[-1] if self.ahead else self.stored) + sum(record.offset for record in batch)
+        self.ahead.append(total)
+        work = Work(src_next=batch[-1].offset + 1)
+        work.emit("out", 0, (b"k", name.encode(), ()))
+        work.changelog.append((b"sum", b"%d" % total))
+        work.writes[b"sum"] = b"%d" % total
+        return work
+
+    def write(self, writes: Mapping[bytes, bytes | None]) -> None:
+        self.stored = int(writes[b"sum"] or 0)
+
+    def done(self, work: Work) -> None:
+        self.ahead.pop(0)
+        self.journal.add(f"done {work.src_next}")
+
+    def drop(self) -> None:
+        self.ahead.clear()
+        self.journal.add("dropped")
+
+    async def mend(self) -> None:
+        self.damaged.clear()
+        self.journal.add("mended")
+
+    def close(self) -> None:
+        self.journal.add("closed")
+
+
+class GatedPorts:
+    """Acknowledges when the test says so; fails as often as it is told."""
+
+    def __init__(self, journal: Journal, engine: SumEngine) -> None:
+        self.journal = journal
+        self.engine = engine
+        self.acks = asyncio.Semaphore(0)
+        self.failures: dict[str, int] = {}
+        self.fenced = False
+
+    def open(self) -> None:
+        for _ in range(10_000):
+            self.acks.release()
+
+    def _maybe_fail(self, step: str) -> None:
+        if self.failures.get(step, 0):
+            self.failures[step] -= 1
+            raise ConnectionError(f"no {step}")
+
+    def still_mine(self) -> None:
+        if self.fenced:
+            raise StateError(0, StateErrorReason.FENCED, "replaced")
+
+    async def send(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
+        (only,) = outputs["out", 0]
+        name = (only[1] or b"").decode()
+        self.journal.add(f"send {name}")
+        self._maybe_fail("send")
+        await self.acks.acquire()
+        self.journal.add(f"acked {name}")
+
+    async def append(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> int:
+        self._maybe_fail("append")
+        return 0
+
+    def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
+        self._maybe_fail("write")
+        self.engine.write(writes)
+        self.journal.add(f"write {(writes[b'sum'] or b'').decode()}")
+
+    def committable(self, src_next: int) -> None:
+        self.journal.add(f"committable {src_next}")
+
+
+@dataclass
+class Rig:
+    lane: Lane
+    engine: SumEngine
+    ports: GatedPorts
+    journal: Journal
+    fatal: list[Exception]
+
+    async def done(self, offset: int) -> None:
+        await self.journal.until(f"done {offset}")
+
+
+@asynccontextmanager
+async def running(
+    *, first: int | None = None, limits: LaneLimits = LIMITS, is_open: bool = False
+) -> AsyncIterator[Rig]:
+    journal = Journal()
+    engine = SumEngine(journal, first)
+    ports = GatedPorts(journal, engine)
+    if is_open:
+        ports.open()
+    fatal: list[Exception] = []
+
+    def on_fatal(error: Exception) -> None:
+        fatal.append(error)
+        journal.add("fatal")
+
+    def on_full(full: bool) -> None:
+        journal.add(f"full {full}")
+
+    lane = Lane(
+        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal, failpoint=lambda name: None,
+        observe=lambda work, seconds: None, computed=lambda seconds: None,
+    )  # fmt: skip
+    try:
+        await lane.ready.wait()
+        yield Rig(lane, engine, ports, journal, fatal)
+    finally:
+        await lane.close()
+
+
+async def test_batches_are_done_in_order_and_the_state_is_their_sum() -> None:
+    async with running(is_open=True) as rig:
+        for start in range(0, 30, 3):
+            rig.lane.offer(records(start, start + 3))
+        await rig.done(30)
+        assert rig.engine.stored == sum(range(30))
+        assert [int(each) for each in rig.journal.of("done")] == sorted(map(int, rig.journal.of("done")))
+        assert (rig.lane.read_next, rig.lane.done_next, rig.lane.done_at_ms) == (30, 30, 1_029)
+
+
+async def test_the_next_batch_is_computed_while_acks_are_awaited_and_sent_only_after_the_write() -> None:
+    async with running() as rig:
+        for start in (0, 4, 8):
+            rig.lane.offer(records(start, start + 4))
+        await rig.journal.until("process 4-7")
+        await asyncio.sleep(0)
+        # One ahead and no further; nothing of it has left, nothing of the first is written.
+        assert rig.journal.of("process") == ["0-3", "4-7"]
+        assert rig.journal.of("send") == ["0-3"]
+        assert rig.journal.of("write") == []
+        assert rig.lane.done_next is None
+        rig.ports.acks.release()
+        await rig.journal.until("send 4-7")
+        entries = rig.journal.entries
+        assert (
+            entries.index("acked 0-3") < entries.index("write 6") < entries.index("done 4") < entries.index("send 4-7")
+        )
+        rig.ports.open()
+        await rig.done(12)
+        assert rig.engine.stored == sum(range(12))
+
+
+@pytest.mark.parametrize("step", ["send", "append", "write"])
+async def test_a_step_that_fails_drops_and_computes_the_same_records_again(step: str) -> None:
+    async with running() as rig:
+        rig.ports.failures[step] = 2
+        rig.lane.offer(records(0, 4))
+        rig.lane.offer(records(4, 8))
+        rig.ports.open()
+        await rig.done(8)
+        assert rig.journal.entries.count("dropped") >= 2
+        assert rig.engine.stored == sum(range(8)), "a batch was lost, or counted twice"
+        # Whatever went out before the failure goes out again, from the first record on.
+        assert [each.split("-")[0] for each in rig.journal.of("send")][:3] == ["0", "0", "0"]
+        assert rig.lane.done_next == 8
+        assert rig.fatal == []
+
+
+async def test_a_damaged_store_is_mended_and_the_batch_computed_again() -> None:
+    async with running(is_open=True) as rig:
+        rig.lane.offer(records(0, 3))
+        await rig.done(3)
+        rig.engine.damaged = {4}
+        rig.lane.offer(records(3, 6))
+        await rig.done(6)
+        assert "mended" in rig.journal.entries
+        assert rig.engine.stored == sum(range(6))
+
+
+async def test_another_owner_is_fatal_and_nothing_more_leaves() -> None:
+    async with running(is_open=True) as rig:
+        rig.ports.fenced = True
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("fatal")
+        assert isinstance(rig.fatal[0], StateError)
+        assert rig.journal.of("send") == []
+        rig.lane.offer(records(3, 6))
+        await asyncio.sleep(0)
+        assert rig.journal.of("process") == ["0-2"]
+
+
+async def test_an_error_of_state_is_fatal() -> None:
+    async with running(is_open=True) as rig:
+        rig.engine.refused = {1: StateError(0, StateErrorReason.CHANGELOG_LOST, "gone")}
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("fatal")
+        assert rig.lane.done_next is None
+
+
+async def test_a_full_queue_stops_the_fetch_until_half_is_left() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        rig.lane.offer(records(4, 8))
+        await rig.journal.until("process 4-7")
+        for start in (8, 11, 14):
+            rig.lane.offer(records(start, start + 3))
+        assert rig.journal.of("full") == [], "nine are below the limit of ten"
+        rig.lane.offer(records(17, 18))
+        assert rig.journal.of("full") == ["True"]
+        rig.ports.acks.release()
+        await rig.journal.until("process 8-10")
+        assert rig.journal.of("full") == ["True"], "seven are left, more than half"
+        rig.ports.acks.release()
+        await rig.journal.until("full False")
+        rig.ports.open()
+        await rig.done(18)
+        assert rig.journal.of("full") == ["True", "False"]
+        assert rig.engine.stored == sum(range(18))
+
+
+async def test_small_batches_are_computed_together_up_to_the_limit() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 1))
+        await rig.journal.until("send 0-0")
+        rig.lane.offer(records(1, 2))
+        await rig.journal.until("process 1-1")
+        for offset in range(2, 8):
+            rig.lane.offer(records(offset, offset + 1))
+        rig.ports.open()
+        await rig.done(8)
+        assert rig.journal.of("process")[2:] == ["2-5", "6-7"]
+
+
+async def test_records_before_the_first_wanted_are_passed_over() -> None:
+    async with running(first=5, is_open=True) as rig:
+        assert rig.lane.done_next == 5
+        rig.lane.offer(records(0, 3))
+        rig.lane.offer(records(3, 8))
+        await rig.done(8)
+        assert rig.journal.of("process") == ["5-7"]
+        assert rig.engine.stored == 5 + 6 + 7
+
+
+async def test_what_is_handed_over_again_is_passed_over() -> None:
+    async with running(is_open=True) as rig:
+        rig.lane.offer(records(0, 6))
+        rig.lane.offer(records(2, 6))
+        rig.lane.offer(records(4, 9))
+        await rig.done(9)
+        assert rig.engine.stored == sum(range(9))
+
+
+async def test_gaps_of_compaction_and_markers_are_no_loss() -> None:
+    async with running(is_open=True) as rig:
+        rig.lane.offer([*records(0, 2), *records(7, 9)])
+        rig.lane.offer(records(20, 21))
+        await rig.done(21)
+        assert rig.engine.stored == 0 + 1 + 7 + 8 + 20
+
+
+async def test_checkpoint_waits_for_the_batch_under_way_and_takes_no_other() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        checkpoint = asyncio.create_task(rig.lane.checkpoint())
+        await asyncio.sleep(0)
+        rig.lane.offer(records(4, 8))
+        rig.ports.open()
+        await checkpoint
+        assert rig.lane.done_next == 4
+        await asyncio.sleep(0)
+        assert rig.journal.of("process") == ["0-3"]
+
+
+async def test_checkpoint_gives_up_after_its_budget() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        await rig.lane.checkpoint()
+        assert LIMITS.checkpoint_s * 0.9 <= loop.time() - started_s < 5
+        assert rig.lane.done_next is None, "nothing may be committed that was not acknowledged"
+
+
+async def finish_first(rig: Rig) -> None:
+    rig.ports.open()
+    await rig.lane.checkpoint()
+
+
+async def run_out(rig: Rig) -> None:
+    await rig.lane.checkpoint()
+    rig.ports.open()
+
+
+@pytest.mark.parametrize("checkpoint", [finish_first, run_out])
+async def test_resume_goes_on_from_what_is_committed(checkpoint: Callable[[Rig], Awaitable[None]]) -> None:
+    """The consumer seeks back to the committed offset, and so reads again what was queued, and maybe what was done."""
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        rig.lane.offer(records(4, 8))
+        rig.lane.offer(records(8, 14))
+        assert rig.lane.read_next == 14
+        await checkpoint(rig)
+        committed = rig.lane.done_next or 0
+        rig.lane.resume()
+        rig.lane.offer(records(committed, 14))
+        rig.lane.offer(records(14, 20))
+        await rig.done(20)
+        assert rig.engine.stored == sum(range(20)), "each record counts once, whatever was under way"
+
+
+async def test_checkpoint_lets_the_fetch_go_on_again() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        rig.lane.offer(records(4, 16))
+        await rig.journal.until("full True")
+        rig.ports.open()
+        await rig.lane.checkpoint()
+        assert rig.journal.of("full") == ["True", "False"]
+
+
+async def test_close_cancels_what_is_under_way_and_lets_go() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-3")
+        await rig.lane.close()
+        assert rig.journal.entries[-1] == "closed"
+        assert rig.journal.of("write") == []
