@@ -14,6 +14,7 @@ from app.clock import Clock
 from app.errors import StateError, StateErrorReason
 from app.kafka.consumer import BulkRead, BulkReader
 from app.observability import logs
+from app.observability.failpoints import Failpoint, failpoint
 from app.stages.restoring import LogFacts, apply, check, meta_of
 from app.stream.store import PartitionStore
 from app.topics import Topics
@@ -82,6 +83,7 @@ class Restore:
         async for records in self._reader.read(read):
             # In a thread: RocksDB lets go of the interpreter, and other partitions decode meanwhile.
             await asyncio.to_thread(apply, store, [(each.key, each.value) for each in records], records[-1].offset)
+            failpoint(Failpoint.MID_RESTORE)
             done += len(records)
             self._progress(partition, done, total)
         await asyncio.to_thread(store.flush)
