@@ -33,6 +33,9 @@ from app.topics import Topics
 
 Parsed = tuple[InRecord, dict[str, Any]]
 
+INSTANT_MS_END = 253_402_300_800_000
+"""The year 10,000: a later instant could be neither written as text nor, for long, kept in a profile's bytes."""
+
 
 class ComputeStage:
     """Folds one partition of `profiles.in`.
@@ -103,6 +106,13 @@ class ComputeStage:
         self.router = Router(catalog, self._topics)
 
 
+def _in_time(value: Any) -> int:
+    at_ms = int(value)
+    if not 0 <= at_ms < INSTANT_MS_END:
+        raise ValueError(f"{at_ms} ms is no instant between 1970 and 9999")
+    return at_ms
+
+
 class _Poison(Exception):
     def __init__(self, offset: int, message: str) -> None:
         super().__init__(message)
@@ -162,9 +172,9 @@ class _Batch:
             kind = body["kind"]
             if kind == "event":
                 check(body["message"])
-                body["id"], body["at"] = str(body["id"]), int(body["at"])
+                body["id"], body["at"] = str(body["id"]), _in_time(body["at"])
             elif kind == "timer":
-                body["due"] = int(body["due"])
+                body["due"] = _in_time(body["due"])
             elif kind == "catalog":
                 body["catalog"] = msgspec.convert(body["catalog"], type=Catalog)
             else:
