@@ -23,6 +23,17 @@ COMMANDS = {
 """Command → its module, which has a function of that name."""
 
 
+SUMMARIES = {
+    "demo": "Show everything at work, checked against the truth.",
+    "up": "Run everything on this machine.",
+    "worker": "Run one runtime, for process managers and Kubernetes.",
+    "validate": "Check a configuration; change nothing.",
+    "apply": "Make the topics; put definitions into effect.",
+    "send": "Produce recorded events.",
+}
+"""What the list of commands says of each: whole sentences, in the width of a terminal."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code: 0 done, 1 failed, 2 wrong usage or configuration."""
     try:
@@ -57,7 +68,7 @@ def _cli(arguments: Sequence[str]) -> typer.Typer:
     cli.callback()(_headwater)
     named = [argument for argument in arguments if argument in COMMANDS][:1]
     for name in named or COMMANDS:
-        cli.command(name)(getattr(import_module(COMMANDS[name]), name))
+        cli.command(name, short_help=SUMMARIES[name])(getattr(import_module(COMMANDS[name]), name))
     return cli
 
 

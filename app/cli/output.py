@@ -40,8 +40,12 @@ def answer(value: object) -> None:
 
 def fault_lines(faults: Sequence[Fault]) -> str:
     """Faults for people, and their number."""
-    count = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
-    return "\n".join([*map(str, faults), count])
+    return "\n".join([*map(str, faults), counted(len(faults), "problem")])
+
+
+def counted(count: int, what: str) -> str:
+    """1 line, 2 lines."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def fault_values(faults: Sequence[Fault]) -> list[dict[str, str | int]]:

@@ -75,7 +75,8 @@ def send(
     if as_json:
         output.answer({"sent": sent, "topic": topic, "refused": problems})
     else:
-        print(f"{sent} events sent to {topic}" + (f", {problems} lines left out" if problems else ""), flush=True)
+        left_out = f", {output.counted(problems, 'line')} left out" if problems else ""
+        print(f"{output.counted(sent, 'event')} sent to {topic}{left_out}", flush=True)
     raise typer.Exit(output.FAILED if problems else output.DONE)
 
 
@@ -141,7 +142,7 @@ async def _send(
                 sent += len(good)
                 bar.advance(len(good))
     if problems > PROBLEMS_SHOWN_MAX:
-        output.say(f"{file}: {problems - PROBLEMS_SHOWN_MAX} more lines left out")
+        output.say(f"{file}: {output.counted(problems - PROBLEMS_SHOWN_MAX, 'more line')} left out")
     return sent, problems
 
 

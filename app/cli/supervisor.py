@@ -217,7 +217,10 @@ class Supervisor:
             child.exits_s.append(now_s)
             recent = [at_s for at_s in child.exits_s if now_s - at_s <= EXITS_WITHIN_S]
             if code == WRONG_USAGE or len(recent) >= EXITS_MAX:
-                self._give_up(f"{name} ended with code {code}, {len(recent)} times within {EXITS_WITHIN_S:.0f} s")
+                self.give_up(
+                    f"{name} ended with code {code}, {len(recent)} times within {EXITS_WITHIN_S:.0f} s; "
+                    "its log says why"
+                )
                 return
             delay_s = min(DELAY_S_MAX, DELAY_S_FIRST * 2 ** (len(recent) - 1))
             self._log_lines.warning("ended, starting it again", child=name, code=code, in_s=delay_s)
@@ -226,10 +229,11 @@ class Supervisor:
             child.environ = {failpoints.VARIABLE: ""}
             await self._spawn(child)
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """Something can no longer be kept running: whoever waits for `failure` is told."""
         self._log_lines.error("given up", reason=reason)
         if not self._failure.done():
-            self._failure.set_result(f"{reason}; its log says why")
+            self._failure.set_result(reason)
 
     async def _state(self, name: str, session: aiohttp.ClientSession) -> str:
         """Why a process is not ready; empty when it is."""

@@ -16,10 +16,11 @@ from app import configuration
 from app.cli.apply import put_into_effect
 from app.cli.brokers import INSTANCE
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Config, Data
-from app.cli.output import CommandError, answer
+from app.cli.output import Bar, CommandError, answer, progress
 from app.cli.signals import until_signal
 from app.cli.supervisor import Supervisor, usual_children
 from app.embedded.broker import EmbeddedBroker
+from app.embedded.jars import Progress
 from app.observability import logs, run_file
 from app.settings import Settings
 
@@ -71,9 +72,9 @@ def only_one(data_dir: Path) -> Iterator[None]:
 async def running(settings: Settings, config: Path, data_dir: Path, workers: int = 1) -> AsyncIterator[Supervisor]:
     """Everything, serving; stopped in the opposite order at the end of the block."""
     async with AsyncExitStack() as stack:
-        brokers = settings.kafka.brokers
+        brokers, broker = settings.kafka.brokers, None
         if settings.kafka.is_embedded:
-            broker = EmbeddedBroker(data_dir, port=0)
+            broker = EmbeddedBroker(data_dir, port=0, progress=_download(stack.enter_context(progress("downloading"))))
             stack.push_async_callback(broker.stop)
             await broker.start()
             brokers = broker.bootstrap
@@ -81,10 +82,37 @@ async def running(settings: Settings, config: Path, data_dir: Path, workers: int
         supervisor = Supervisor(usual_children(workers), config=config, data_dir=data_dir, brokers=brokers)
         stack.push_async_callback(supervisor.stop)
         await supervisor.start()
+        if broker is not None:
+            watching = asyncio.create_task(_watch(broker, supervisor), name="watch the broker")
+            stack.push_async_callback(_cancelled, watching)
         await supervisor.ready()
         run_file.write(data_dir, INSTANCE, {"kafka": brokers, "api": supervisor.addresses("api").get("api", "")})
         stack.callback(run_file.remove, data_dir, INSTANCE)
         yield supervisor
+
+
+def _download(bar: Bar) -> Progress:
+    told = 0
+
+    def tell(done_bytes: int, total_bytes: int) -> None:
+        nonlocal told
+        if not told:
+            logs.get("up").info("downloading the broker, once for this machine", bytes=total_bytes)
+        bar.advance(done_bytes - told)
+        told = done_bytes
+
+    return tell
+
+
+async def _watch(broker: EmbeddedBroker, supervisor: Supervisor) -> None:
+    # Without it the workers would go on asking a broker that nobody starts again.
+    code = await broker.wait()
+    supervisor.give_up(f"the broker ended with code {code}; its log is in {broker.home.path}")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _serve(settings: Settings, config: Path, data_dir: Path, workers: int) -> None:

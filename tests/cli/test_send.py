@@ -74,7 +74,7 @@ async def test_good_lines_are_sent_and_bad_ones_told(broker: EmbeddedBroker, pre
     done = headwater("send", "e.jsonl", "--config", "c.yaml", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("e.jsonl:2: not JSON: ")
-    assert done.stdout == f"3 events sent to {prefix}events.raw, 1 lines left out\n"
+    assert done.stdout == f"3 events sent to {prefix}events.raw, 1 line left out\n"
     found = await stored(broker, f"{prefix}events.raw")
     assert [value for _, key, value in found if key == b"ann"] == [
         b'{"userId":"ann","n":1}',

@@ -101,3 +101,14 @@ async def test_it_serves_stops_cleanly_and_remembers(tmp_path: Path) -> None:
         assert payload["computation"] == {"class": "audience", "id": payload["computation"]["id"], "key": "buyers"}  # type: ignore[index]
     assert "Traceback" not in (tmp_path / "log").read_text()
     assert "key-of-web" not in (tmp_path / "log").read_text()
+
+
+async def test_a_broker_that_dies_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "headwater.yaml").write_text(CONFIG)
+    async with running(tmp_path) as (process, _):
+        brokers = [one for one in psutil.Process(process.pid).children(recursive=True) if "java" in one.name()]
+        assert len(brokers) == 1
+        brokers[0].kill()
+        async with asyncio.timeout(120):
+            assert await process.wait() == 1
+    assert "the broker ended with code" in (tmp_path / "log").read_text()
