@@ -24,9 +24,14 @@ def seen_hash(profile: bytes, message_id: str) -> bytes:
     return blake2b(profile + b"\0" + message_id.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES).digest()
 
 
+def day_prefix(day: int) -> bytes:
+    """What the keys of a day's ids begin with; the id's hash follows."""
+    return SEEN + _DAY.pack(day)
+
+
 def seen_key(day: int, hashed: bytes) -> bytes:
     """The key under which an id of that day is kept."""
-    return SEEN + _DAY.pack(day) + hashed
+    return day_prefix(day) + hashed
 
 
 def day_of_key(key: bytes) -> int:

@@ -146,11 +146,10 @@ class _Batch:
                 parsed.append((record, body))
         if not parsed and not self.work.outputs:
             return self.work
-        self.stage._seen.look_up(
-            (record.key, body["id"], body["at"])
-            for record, body in parsed
-            if body["kind"] == "event" and record.key is not None
-        )
+        events = [(record, body) for record, body in parsed if body["kind"] == "event"]
+        hashes = self.stage._seen.look_up((record.key or b"", body["id"], body["at"]) for record, body in events)
+        for (_, body), hashed in zip(events, hashes, strict=True):
+            body["seen"] = hashed
         self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
         for record, body in parsed:
             try:
@@ -209,14 +208,16 @@ class _Batch:
             self.work.facts.skipped += 1
             if kind == "event":
                 # A skipped record's id enters the window all the same, else its client's later repeat would count.
-                self.stage._seen.repeats(key, body["id"], body["at"])
+                self.stage._seen.repeats(body["seen"], body["at"])
             return
         if kind == "event":
-            self._event(key, profile, record, body["message"], body["at"], body["id"])
+            self._event(key, profile, record, body)
         else:
             self._timer(key, profile, record, body["due"])
 
-    def _event(self, key: bytes, profile: Profile, record: InRecord, message: Message, at_ms: int, id_: str) -> None:
+    def _event(self, key: bytes, profile: Profile, record: InRecord, body: dict[str, Any]) -> None:
+        message: Message = body["message"]
+        at_ms: int = body["at"]
         plan = self.stage.plan
         found = identifiers_of(message, self.stage._rules)
         name = event_name(message)
@@ -227,7 +228,7 @@ class _Batch:
             and all(each in profile.identifiers for each in found)
         ):
             return  # nothing that is live looks at it
-        repeat = self.stage._seen.repeats(key, id_, at_ms)
+        repeat = self.stage._seen.repeats(body["seen"], at_ms)
         if repeat:
             self.work.facts.repeats += 1
         claimed = instant(message.get("timestamp"))

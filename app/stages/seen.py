@@ -20,27 +20,28 @@ class SeenWindow:
         self._meta = meta
         self._known: set[bytes] = set()
         self._new: dict[int, list[bytes]] = {}
-        self._hashes: dict[tuple[bytes, str], bytes] = {}
 
-    def look_up(self, ids: Iterable[tuple[bytes, str, int]]) -> None:
-        """Read, for (profile, id, received at ms), all that a batch will ask for."""
+    def look_up(self, ids: Iterable[tuple[bytes, str, int]]) -> list[bytes]:
+        """Read, for (profile, id, received at ms), all that a batch will ask for; gives what to ask `repeats` with."""
         self._known.clear()
         self._new.clear()
-        self._hashes.clear()
+        hashes: list[bytes] = []
         asked: dict[int, list[bytes]] = {}
         for profile, id_, at_ms in ids:
-            hashed = self._hashes[profile, id_] = seen.seen_hash(profile, id_)
+            hashed = seen.seen_hash(profile, id_)
+            hashes.append(hashed)
             asked.setdefault(at_ms // seen.DAY_MS, []).append(hashed)
-        for day, hashes in asked.items():
+        for day, on_day in asked.items():
             # The day after, too: partitions of the source are not at the same moment.
             for near in (day - 1, day, day + 1):
                 if near in self._meta.seen_batches:
-                    held = self._state.get_many([seen.seen_key(near, hashed) for hashed in hashes])
-                    self._known.update(hashed for hashed, found in zip(hashes, held, strict=True) if found is not None)
+                    prefix = seen.day_prefix(near)
+                    held = self._state.get_many([prefix + hashed for hashed in on_day])
+                    self._known.update(hashed for hashed, found in zip(on_day, held, strict=True) if found is not None)
+        return hashes
 
-    def repeats(self, profile: bytes, id_: str, at_ms: int) -> bool:
+    def repeats(self, hashed: bytes, at_ms: int) -> bool:
         """Whether the id was applied before; it is remembered from now on."""
-        hashed = self._hashes[profile, id_]
         if hashed in self._known:
             return True
         self._known.add(hashed)
@@ -56,7 +57,8 @@ class SeenWindow:
             number = meta.seen_batches.get(day, 0)
             meta.seen_batches[day] = number + 1
             changelog.append((seen.packed_key(day, number), b"".join(hashes)))
-            writes.update((seen.seen_key(day, hashed), b"") for hashed in hashes)
+            prefix = seen.day_prefix(day)
+            writes.update((prefix + hashed, b"") for hashed in hashes)
         self._new.clear()
         for gone in [each for each in meta.seen_batches if each < today - seen.DAYS_KEPT]:
             meta.retired.setdefault(gone, 0)

@@ -21,6 +21,7 @@ from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import OutRecord, Work
 from app.stages.resolve import ResolveStage
+from app.stages.restoring import LogFacts, check, meta_of
 from app.stages.restoring import apply as apply_changelog
 from app.stages.timers import SourceProgress, TimerGate
 from app.stream.commit import commit
@@ -93,6 +94,8 @@ class World:
         self.until_ms = until_ms
         self.now_ms = arrivals[0].at_ms if arrivals else until_ms
         self.crashes = 0
+        self.restored: Callable[[World], None] = lambda world: None
+        """Called after each crash, when every store has been restored and nothing has run yet."""
         self.outage_until_ms = 0
         self.received: list[Record] = []
         self.resolvers = [Host("resolve", p) for p in range(partitions)]
@@ -130,9 +133,9 @@ class World:
                 self._crash()
                 continue
             if self.random.random() < self.faults.outage:
-                longest_ms = min(2 * DAY_MS, (self.until_ms - self.now_ms) // 2)
+                longest_ms = min(DAY_MS, (self.until_ms - self.now_ms) // 2)
                 self.outage_until_ms = self.now_ms + self.random.randint(0, longest_ms)
-            if self.now_ms < self.until_ms and self.random.random() < (
+            if self._may_lag() and self.random.random() < (
                 0.5 if self.now_ms < self.outage_until_ms else self.faults.lag
             ):
                 self._pass_time()
@@ -166,6 +169,20 @@ class World:
         for store in self.stores:
             instants.extend(due for due, _ in store.timers_until(self.until_ms, 50))
         self.now_ms = min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
+
+    def _may_lag(self) -> bool:
+        """Whether time may pass although there is work.
+
+        Never for a sender, and for us no longer than seen ids are kept: a repeat has to come within their window.
+        """
+        if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
+            return False
+        waiting = [
+            records[host.committable].timestamp
+            for host in self.resolvers
+            if host.committable < len(records := self.log.partitions[TOPICS.events_raw, host.partition])
+        ]
+        return self.now_ms < self.until_ms and self.now_ms - min(waiting, default=self.now_ms) < 2 * DAY_MS
 
     # what happens
 
@@ -241,6 +258,7 @@ class World:
                 store.crash(self.random)
             self.gates[partition] = TimerGate(0)
             self._restore(partition)
+        self.restored(self)
 
     def _restore(self, partition: int) -> None:
         store = self.stores[partition]
@@ -248,6 +266,9 @@ class World:
         records = self.log.read(TOPICS.profiles_changelog, partition, offset, 1 << 30)
         if records:
             apply_changelog(store, [(each.key, each.value) for each in records], records[-1].offset)  # type: ignore[arg-type]
+        end = self.log.end(TOPICS.profiles_changelog, partition)
+        source_end = self.log.end(TOPICS.profiles_in, partition)
+        check(partition, meta_of(store), LogFacts(EPOCH, source_end, self.computers[partition].committed, 0, end))
         self.overlays[partition] = Overlay(store)
         self.stages[partition] = self._compute_stage(partition)
         self.resolve_stages[partition] = self._resolve_stage(partition)
@@ -283,6 +304,7 @@ class _Ports:
 
     async def append(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> int:
         offset = -1
+        await Pause()
         for key, value in changelog:
             if self._world.random.random() < 0.3:
                 await Pause()
