@@ -58,6 +58,10 @@ class Gate:
             case BreakerState.OPEN:
                 return Permission.SHUT
 
+    def breaker(self, now_s: float) -> BreakerState:
+        """Whether the vendor is taken for down."""
+        return self._breaker.state(now_s)
+
     def wake_s(self) -> float | None:
         """The moment from which it may be open; None: some answer or an operator has to come first."""
         if self._probing:

@@ -22,6 +22,7 @@ from itertools import count
 from app.activation.destination import Configured
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
 from app.activation.payload import InvalidPayload, parse_payload
+from app.delivery.breaker import BreakerState
 from app.delivery.dead_letter import Brake, Evidence
 from app.delivery.gate import Gate, LaneState, Permission
 from app.delivery.progress import Item, Progress
@@ -103,6 +104,15 @@ class Lane:
         return sum(progress.unsettled for progress in self._partitions.values())
 
     @property
+    def oldest_at(self) -> str:
+        """The instant of the oldest payload that is not settled, ISO 8601; empty where nothing waits."""
+        return min((at for progress in self._partitions.values() if (at := progress.oldest_at)), default="")
+
+    def breaker(self, now_s: float) -> BreakerState:
+        """Whether the vendor is taken for down."""
+        return self._gate.breaker(now_s)
+
+    @property
     def state(self) -> LaneState:
         return self._gate.state
 
@@ -135,6 +145,7 @@ class Lane:
                 )
                 continue
             assert value is not None
+            progress.stamp(payload.at)
             if self._needs and not set(self._needs) <= payload.ids.keys():
                 progress.settle(offset)
                 self._observe(Settled("filtered", Reason.NO_IDENTIFIER, payload, attempts=0))

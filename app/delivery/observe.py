@@ -7,6 +7,7 @@ from collections.abc import Callable
 from app.activation.destination import Request
 from app.activation.outcome import Failure, Response
 from app.clock import Clock
+from app.delivery.breaker import BreakerState
 from app.delivery.gate import LaneState
 from app.delivery.lane import Lane
 from app.delivery.sender import Deliver
@@ -16,6 +17,8 @@ from app.observability import catalogue, logs
 from app.observability.metrics import Metrics
 
 log = logs.get("delivery")
+
+_BREAKER = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
 class DeliveryMetrics:
@@ -64,4 +67,9 @@ class DeliveryMetrics:
 
     def lane(self, name: str, lane: Lane) -> None:
         """Looked at once a second."""
-        self._metrics[catalogue.PARKED].labels(name).set(lane.parked)
+        metrics, clock = self._metrics, self._clock
+        metrics[catalogue.PARKED].labels(name).set(lane.parked)
+        metrics[catalogue.BREAKER].labels(name).set(_BREAKER[lane.breaker(clock.monotonic_s())])
+        oldest_ms = instant(lane.oldest_at)
+        age_s = (clock.now_ms() - oldest_ms) / 1_000 if oldest_ms is not None else 0.0
+        metrics[catalogue.OLDEST_PENDING].labels(name).set(max(0.0, age_s))

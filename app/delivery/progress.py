@@ -39,24 +39,37 @@ class Progress:
     """Payloads in all the queues of `held`."""
     _open: deque[int] = field(default_factory=deque)
     """Offsets taken and not yet let go of, ascending; its first is never settled."""
+    _ats: deque[str] = field(default_factory=deque)
+    """Of each open offset, the instant of its change; empty for what is no payload."""
     _settled: set[int] = field(default_factory=set)
     """Settled ones among them."""
 
     def taken(self, offset: int) -> None:
         """The record is on the lane; offsets ascend, with gaps where the topic was compacted."""
         self._open.append(offset)
+        self._ats.append("")
         self.next_offset = offset + 1
+
+    def stamp(self, at: str) -> None:
+        """The record taken last is a payload of this instant."""
+        self._ats[-1] = at
 
     def settle(self, offset: int) -> None:
         """Nothing more will be done about the record."""
         self._settled.add(offset)
         while self._open and self._open[0] in self._settled:
             self._settled.remove(self._open.popleft())
+            self._ats.popleft()
 
     @property
     def committable(self) -> int:
         """The offset below which everything is settled."""
         return self._open[0] if self._open else self.next_offset
+
+    @property
+    def oldest_at(self) -> str:
+        """The instant of the first payload that is not settled, ISO 8601; empty where nothing waits."""
+        return self._ats[0] if self._ats else ""
 
     @property
     def unsettled(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from app import configuration
 from app.activation.destination import Configured
@@ -84,7 +85,10 @@ class Runtime:
 
     def _sender(self, name: str, configured: Configured) -> Sender:
         delivery = self.settings.delivery
-        self.rates[name] = configured.limits.requests_per_s
+        limits = configured.limits
+        limits = replace(limits, in_flight_max=min(limits.in_flight_max, delivery.in_flight_max))
+        configured = replace(configured, limits=limits)
+        self.rates[name] = limits.requests_per_s
         limiter = self.limiters[name] = Limiter(configured.limits.requests_per_s, clock=self.clock)
         lane = self.lanes[name] = Lane(
             configured,

@@ -1,8 +1,9 @@
 """The bounded window of message ids: two records with the same id for the same profile count once.
 
 An id is kept under the day in which it came, and asked for on that day and the next, so it holds for 24 hours at least.
-Days go once the log's clock is `DAYS_KEPT` past them: partitions of `events.raw` may be that far apart. In the changelog
-a batch's ids follow the state that they belong to: an id that was restored without it would turn away its own replay.
+Days go once the log's clock is `DAYS_KEPT` past them: partitions of `events.raw` may be that far apart. In the
+changelog a batch's ids follow the state that they belong to: an id that was restored without it would turn away its own
+replay.
 """
 
 from __future__ import annotations

@@ -152,8 +152,6 @@ class Delivery:
 class Stream:
     batch_records: int = 2_000
     """Most records of one partition in one step of the commit protocol."""
-    batch_wait_ms: int = 100
-    """Longest wait for a batch to fill."""
     timer_grace_ms: int = 200
     """Timers fire this much after they are due, so that records of the same moment come first."""
     revoke_budget_s: float = 5.0

@@ -24,9 +24,6 @@ from app.transport.fence import Fence
 
 log = logs.get("store")
 
-FLUSH_EVERY_S = 600.0
-"""A store is flushed at least so often: what a restart has to read back from the changelog stays small."""
-
 
 class StreamPorts:
     """The commit protocol's ports for one partition.
@@ -105,14 +102,20 @@ class StreamPorts:
 
 
 class ResolveEngine:
-    """The resolve stage of one partition of `events.raw`."""
+    """The resolve stage of one partition of `events.raw`.
 
-    def __init__(self, stage: ResolveStage, clock: Clock) -> None:
+    Args:
+        start: Where the group stands in it. Asked of the broker, because a partition to which nothing new comes would
+            never say so by itself: it would seem to lag for ever, and hold up everybody's timers.
+    """
+
+    def __init__(self, stage: ResolveStage, clock: Clock, start: Callable[[], Awaitable[int]]) -> None:
         self._stage = stage
         self._clock = clock
+        self._start = start
 
     async def prepare(self) -> int | None:
-        return None
+        return await self._start()
 
     def process(self, records: Sequence[InRecord]) -> Work:
         return self._stage.process(records, self._clock.now_ms())
@@ -145,8 +148,10 @@ class ComputeEngine:
         *,
         generation: int,
         cache_bytes: int,
+        flush_every_s: float,
         before: Callable[[], Awaitable[None]],
         restored: Callable[[int, Restored], None],
+        quarantined: Callable[[int], None],
     ) -> None:
         self._topics = topics
         self._partition = partition
@@ -158,7 +163,9 @@ class ComputeEngine:
         self._generation = generation
         self._cache_bytes = cache_bytes
         self._before = before
+        self._flush_every_s = flush_every_s
         self._restored = restored
+        self._quarantined = quarantined
         self.ports: StreamPorts | None = None
         self.store: PartitionStore | None = None
         self.stage: ComputeStage | None = None
@@ -211,7 +218,7 @@ class ComputeEngine:
             self._day = day
             self.store.drop_seen_before(day * DAY_MS)
         now_s = self._clock.monotonic_s()
-        if now_s - self._flushed_s >= FLUSH_EVERY_S:
+        if now_s - self._flushed_s >= self._flush_every_s:
             self._flushed_s = now_s
             self.store.flush()
 
@@ -223,7 +230,9 @@ class ComputeEngine:
 
     async def mend(self) -> None:
         assert self.store is not None
-        await asyncio.to_thread(self.store.abandon)
+        # Nobody else may look into a store that is being let go of.
+        store, self.store = self.store, None
+        await asyncio.to_thread(store.abandon)
         self._quarantine()
         await self.prepare()
 
@@ -233,6 +242,7 @@ class ComputeEngine:
     def _quarantine(self) -> None:
         kept = quarantine(self._directory, self._clock.now_ms())
         log.error("a damaged store was put aside", partition=self._partition, kept=str(kept))
+        self._quarantined(self._partition)
 
     def close(self) -> None:
         if self.store is not None:

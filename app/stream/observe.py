@@ -18,6 +18,7 @@ class StreamMetrics:
         self._clock = clock
         self.progress = 0
         """Rises with every batch that is committed to everything; for the watchdog."""
+        self._committed_s: dict[tuple[str, int], float] = {}
         self.lag_total = 0
         """Records that wait, as last known."""
 
@@ -45,6 +46,7 @@ class StreamMetrics:
         def observe(work: Work, elapsed_s: float) -> None:
             facts = work.facts
             self.progress += 1
+            self._committed_s[topic, partition] = self._clock.monotonic_s()
             events.inc(facts.records)
             sizes.observe(facts.records)
             replayed.inc(facts.skipped)
@@ -74,10 +76,30 @@ class StreamMetrics:
 
     def lags(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Told what each partition lags."""
-        gauge = self._metrics[catalogue.LAG]
+        gauge, ages = self._metrics[catalogue.LAG], self._metrics[catalogue.COMMIT_AGE]
+        now_s = self._clock.monotonic_s()
         for (topic, partition), lag in lags.items():
             gauge.labels(topic, str(partition)).set(lag)
+            # Without lag there is nothing to commit: the clock starts when there is.
+            since_s = self._committed_s.setdefault((topic, partition), now_s) if lag else now_s
+            if not lag:
+                self._committed_s.pop((topic, partition), None)
+            ages.labels(topic, str(partition)).set(now_s - since_s)
         self.lag_total = sum(lags.values())
+
+    def partitions(self, *, restoring: int, serving: int, failed: int) -> None:
+        """Told how many partitions of each state this worker has."""
+        gauge = self._metrics[catalogue.PARTITIONS]
+        for state, count in (("restoring", restoring), ("serving", serving), ("failed", failed)):
+            gauge.labels(state).set(count)
+
+    def stored(self, partition: int, size_bytes: int) -> None:
+        """Told how large a store is on disk."""
+        self._metrics[catalogue.STATE_BYTES].labels(str(partition)).set(size_bytes)
+
+    def quarantined(self, partition: int) -> None:
+        """Told of a damaged store that was put aside."""
+        self._metrics[catalogue.STORES_QUARANTINED].labels(str(partition)).inc()
 
     def stalled(self, seconds: float) -> None:
         """Told what the watchdog sees."""

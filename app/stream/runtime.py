@@ -141,7 +141,9 @@ class Runtime:
     def _lane(self, tp: TP, generation: int) -> Lane:
         if tp.topic == self.topics.events_raw:
             stage = ResolveStage(self.topics, tp.partition, self.settings.kafka.partitions, self.rules)
-            return self._new_lane(tp, ResolveEngine(stage, self.clock), self._ports(tp, None))
+            return self._new_lane(
+                tp, ResolveEngine(stage, self.clock, lambda: self._start_of(tp)), self._ports(tp, None)
+            )
         engine = ComputeEngine(
             self.topics,
             tp.partition,
@@ -152,8 +154,10 @@ class Runtime:
             self.clock,
             generation=generation,
             cache_bytes=self.settings.stream.store_memory_bytes // 8 // self.settings.kafka.partitions,
+            flush_every_s=self.settings.stream.flush_interval_s,
             before=lambda: self.lanes.gone(tp),
             restored=self._restored,
+            quarantined=self.observed.quarantined,
         )
         self.engines[tp.partition] = engine
         ports = self._ports(tp, engine)
@@ -232,6 +236,13 @@ class Runtime:
         restoring = [lane.name for lane in self.lanes.all().values() if not lane.ready.is_set()]
         return f"restoring {', '.join(restoring)}" if restoring else ""
 
+    async def _start_of(self, tp: TP) -> int:
+        """The offset from which the group reads a partition; what is before its first record has been deleted."""
+        place = (tp.topic, tp.partition)
+        committed = await self.admin.committed(group_of(self.settings), [place])
+        starts = await self.admin.beginning_offsets([place])
+        return max(committed[place] or 0, starts[place])
+
     async def _log_facts(self, partition: int) -> LogFacts:
         source, changelog = (self.topics.profiles_in, partition), (self.topics.profiles_changelog, partition)
         described = await self.admin.describe([self.topics.profiles_in])
@@ -250,6 +261,7 @@ class Runtime:
         while True:
             watchdog.beat()
             self.observed.stalled(watchdog.stalled_s)
+            self._observe_partitions()
             self.observed.lags(
                 {
                     (tp.topic, tp.partition): max(0, self.app.highwater(tp) - (lane.done_next or 0))
@@ -258,6 +270,14 @@ class Runtime:
                 }
             )
             await asyncio.sleep(1.0)
+
+    def _observe_partitions(self) -> None:
+        lanes = self.lanes.all()
+        failed = sum(tp in lanes for tp in self.failed)
+        ready = sum(lane.ready.is_set() and tp not in self.failed for tp, lane in lanes.items())
+        self.observed.partitions(restoring=len(lanes) - ready - failed, serving=ready, failed=failed)
+        for partition, (store, _) in self._serving().items():
+            self.observed.stored(partition, store.size_bytes())
 
     async def _crashed(self) -> None:
         error = await self.app.crashed()

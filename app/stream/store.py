@@ -172,6 +172,10 @@ class PartitionStore:
         held = self.get(_FLUSHED_KEY)
         return int.from_bytes(held, "big") if held is not None else 0
 
+    def size_bytes(self) -> int:
+        """Of its files on disk; what is in memory only is not in it."""
+        return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
+
     def clear(self) -> None:
         """Forget everything, to be filled from the start."""
         self._db.delete_range(b"", b"\xff", self._no_wal)

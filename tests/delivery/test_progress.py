@@ -12,11 +12,14 @@ def test_committable_is_the_lowest_unsettled_whatever_the_order(offsets, random)
     assert progress.committable == 5
     for offset in offsets:
         progress.taken(offset)
+        progress.stamp(f"{offset:03}")
     left = set(offsets)
     for offset in random.sample(offsets, len(offsets)):
         assert progress.committable == min(left)
         assert progress.unsettled == len(left)
+        assert progress.oldest_at == f"{min(left):03}"
         progress.settle(offset)
         left.remove(offset)
     assert progress.committable == (offsets[-1] + 1 if offsets else 5)
     assert progress.unsettled == 0
+    assert progress.oldest_at == ""
