@@ -27,7 +27,8 @@ class IdentityRules:
     blocked: frozenset[str] = frozenset({"-1", "null", "anonymous"})
 
     def allows(self, value: str) -> bool:
-        return value.lower() not in self.blocked and not _UNSET.fullmatch(value)
+        # A value that begins with anything else is no row of zeroes and dashes.
+        return value.lower() not in self.blocked and not (value[:1] in "0-" and _UNSET.fullmatch(value))
 
 
 def owner_of(message: Message, rules: IdentityRules) -> Identifier:

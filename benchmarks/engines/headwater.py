@@ -43,6 +43,7 @@ from app.topics import Topics, partition_of
 from app.transport.apps import AppOptions, BatchApp
 from app.transport.batches import TP, Batch
 from app.transport.fence import Fence
+from benchmarks.engines.stages import stage_costs
 from benchmarks.events import profiles
 from benchmarks.peers.job import ORDER, Progress, identify, say
 
@@ -295,6 +296,8 @@ async def profiled(job: Job) -> str:
         for name, seconds in run.seconds.items()
     ]
     rows.append(f"{job.events / run.batches:6.0f} records a batch")
+    rows += ["", "the product's own stages on the same events, in one process, without a broker (CPU time)"]
+    rows += stage_costs(seed=1)
     return "\n".join(rows)
 
 
