@@ -1,0 +1,228 @@
+"""One stream worker as a child process on topics of its own: started, killed, measured, at rest, read out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from app import configuration
+from app.cli.apply import put_into_effect
+from app.cli.orphans import PARENT_VARIABLE
+from app.clock import SystemClock
+from app.kafka.admin import Admin
+from app.kafka.consumer import BulkRead, BulkReader, RawRecord
+from app.kafka.producer import Producer
+from app.observability import failpoints, run_file
+from app.profiles.store import timer_key
+from app.settings import Settings
+from app.stream.runtime import group_of
+from app.stream.store import PartitionStore, StoreBudget, StoreShare
+from app.topics import Topics
+
+READY_S = 120.0
+REST_S = 120.0
+STOP_S = 60.0
+POLL_S = 0.1
+WORKER = "stream-0"
+
+
+class NeverHappened(AssertionError):
+    """What was waited for did not come; with the end of the worker's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one partition's store holds."""
+
+    profiles: dict[bytes, bytes]
+    timers: set[bytes]
+
+
+class Deployment:
+    """Topics, a configuration in effect, and a worker that may be started and killed as often as one likes.
+
+    Args:
+        document: The configuration file.
+    """
+
+    def __init__(self, brokers: str, folder: Path, document: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "headwater.yaml"
+        self.config.write_text(yaml.safe_dump(document, allow_unicode=True, width=1_000))
+        self.settings: Settings = configuration.open_configuration(self.config, {}).settings
+        self.catalog = configuration.catalog(self.settings)
+        self.topics = Topics(self.settings.kafka.topic_prefix)
+        self.partitions = self.settings.kafka.partitions
+        self.brokers = brokers
+        self.data_dir = folder / "data"
+        self.log_path = folder / "worker.log"
+        self.producer = Producer(brokers)
+        self.admin = Admin(brokers)
+        self.process: asyncio.subprocess.Process | None = None
+
+    # the worker
+
+    async def start(self, failpoint: str = "") -> None:
+        """Start the worker; returns before it serves."""
+        with self.log_path.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "app", "worker", "stream", "--name", WORKER),
+                *("--config", str(self.config), "--data", str(self.data_dir), "--brokers", self.brokers),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, failpoints.VARIABLE: failpoint, PARENT_VARIABLE: str(os.getpid())},
+            )
+
+    async def ready(self) -> None:
+        """Wait until the worker says that it serves every partition."""
+        await self._until(lambda status, _: status == 200, "ready")
+
+    async def unready(self, text: str) -> str:
+        """Wait until readiness is refused with a text in the reason; gives the reason."""
+        return await self._until(lambda status, reason: status == 503 and text in reason, f"unready for {text!r}")
+
+    async def _until(self, wanted: Callable[[int, str], bool], what: str) -> str:
+        assert self.process is not None
+        last = (0, "nothing")
+        try:
+            async with asyncio.timeout(READY_S), aiohttp.ClientSession() as session:
+                while self.process.returncode is None:
+                    last = await _probe(session, self._health(self.process.pid)) or last
+                    if wanted(*last):
+                        return last[1]
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+        raise NeverHappened(f"never {what}: last {last}, code {self.process.returncode}\n{self.log_end()}")
+
+    def _health(self, pid: int) -> str | None:
+        return (run_file.read(self.data_dir, WORKER, pid=pid) or {}).get("health")
+
+    async def kill(self) -> None:
+        """SIGKILL, now."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def died(self, within_s: float) -> int | None:
+        """The worker's return code once it has ended by itself; None if it has not, in time."""
+        assert self.process is not None
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.process.wait()
+        except TimeoutError:
+            return None
+
+    async def stop(self) -> None:
+        """SIGTERM; it must end with 0."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.terminate()
+        code = await self.died(STOP_S)
+        assert code == 0, f"the worker ended with {code}\n{self.log_end()}"
+
+    def wipe(self) -> None:
+        """Delete the worker's data directory."""
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def log_end(self) -> str:
+        """The last lines that the worker logged."""
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-30:])
+
+    # the broker
+
+    async def lag(self) -> int:
+        """Records that were appended and are not committed as done, both topics together."""
+        places = [(topic, p) for topic in (self.topics.events_raw, self.topics.profiles_in) for p in self._each()]
+        ends = await self.admin.end_offsets(places)
+        committed = await self.admin.committed(group_of(self.settings), places)
+        return sum(ends[place] - (committed[place] or 0) for place in places)
+
+    async def appended(self) -> int:
+        """Where `profiles.in` ends, all partitions together: it also moves when timers fire."""
+        return sum((await self.admin.end_offsets([(self.topics.profiles_in, p) for p in self._each()])).values())
+
+    async def at_rest(self, quiet_s: float, within_s: float = REST_S) -> None:
+        """Wait until nothing is left to do, and nothing has come for a while: windows may still be running out."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        since, end, lag = loop.time(), -1, -1
+        while loop.time() < deadline:
+            assert self.process is not None
+            if self.process.returncode is not None:
+                break
+            lag, now_end = await self.lag(), await self.appended()
+            if lag or now_end != end:
+                since, end = loop.time(), now_end
+            elif loop.time() - since >= quiet_s:
+                return
+            await asyncio.sleep(POLL_S)
+        raise NeverHappened(f"not at rest after {within_s:.0f} s, lag {lag}\n{self.log_end()}")
+
+    async def read(self, topic: str) -> list[list[RawRecord]]:
+        """All that a topic holds, by partition."""
+        reader = BulkReader(self.brokers)
+
+        async def partition(number: int) -> list[RawRecord]:
+            start = (await self.admin.beginning_offsets([(topic, number)]))[topic, number]
+            return [record async for batch in reader.read(BulkRead(topic, number, start)) for record in batch]
+
+        return list(await asyncio.gather(*map(partition, self._each())))
+
+    # the stores of a stopped worker
+
+    def stored(self) -> list[Stored]:
+        """What each partition's store holds; the worker must have stopped."""
+        share = StoreShare(StoreBudget(8 << 20, 8 << 20))
+        return [self._stored(partition, share) for partition in self._each()]
+
+    def store_directory(self, partition: int) -> Path:
+        return self.data_dir / WORKER / f"profiles-{partition}"
+
+    def _stored(self, partition: int, share: StoreShare) -> Stored:
+        directory = self.store_directory(partition)
+        assert directory.exists(), f"{directory} is not there: the worker keeps its stores elsewhere"
+        store = PartitionStore(directory, partition, share, SystemClock().now_ms)
+        try:
+            return Stored(dict(store.profiles()), {timer_key(*timer) for timer in store.timers_until(1 << 62, 1 << 62)})
+        finally:
+            store.abandon()
+
+    def _each(self) -> Iterator[int]:
+        return iter(range(self.partitions))
+
+
+@asynccontextmanager
+async def deployed(brokers: str, folder: Path, document: dict[str, Any]) -> AsyncIterator[Deployment]:
+    """Topics made and definitions in effect; whatever runs at the end is killed."""
+    deployment = Deployment(brokers, folder, document)
+    await put_into_effect(deployment.settings, brokers)
+    async with deployment.admin, deployment.producer:
+        try:
+            yield deployment
+        finally:
+            if deployment.process is not None:
+                await deployment.kill()
+
+
+async def _probe(session: aiohttp.ClientSession, address: str | None) -> tuple[int, str] | None:
+    if address is None:
+        return None
+    try:
+        async with session.get(f"{address}/health/ready", timeout=aiohttp.ClientTimeout(total=5.0)) as reply:
+            return reply.status, await reply.text()
+    except (aiohttp.ClientError, TimeoutError):
+        return None
