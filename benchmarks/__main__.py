@@ -16,7 +16,7 @@ from benchmarks import count, latency, restore, stages
 from benchmarks.bench import Bench, Status
 from benchmarks.cluster import delete_topics
 from benchmarks.engines import Engine, engines
-from benchmarks.machine import locked, provenance
+from benchmarks.machine import locked, provenance, resident_mib
 from benchmarks.process import ProcessFailed
 from benchmarks.report import write_section
 from benchmarks.toolchain import cache_directory
@@ -67,20 +67,23 @@ def listed(names: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 @asynccontextmanager
-async def kafka(brokers: str | None, directory: Path, prefix: str) -> AsyncIterator[str]:
-    """The address of the embedded broker, or of the given one; there the run's topics are deleted at the end."""
+async def kafka(brokers: str | None, directory: Path, prefix: str) -> AsyncIterator[tuple[str, Callable[[], str]]]:
+    """The address of the embedded broker, or of the given one; there the run's topics are deleted at the end.
+
+    Also what the broker's memory is at the time of asking, as a line under a table.
+    """
     if brokers is None:
         from app.embedded.broker import EmbeddedBroker
 
         embedded = EmbeddedBroker(directory)
         await embedded.start()
         try:
-            yield embedded.bootstrap
+            yield embedded.bootstrap, lambda: f"- the broker's memory then: {resident_mib(embedded.pid):,.0f} MiB"
         finally:
             await embedded.stop()
     else:
         try:
-            yield brokers
+            yield brokers, lambda: "- the broker's memory: not measured"
         finally:
             await delete_topics(brokers, prefix)
 
@@ -136,10 +139,10 @@ async def main(arguments: argparse.Namespace) -> None:
     origin = provenance(broker=broker, seed=arguments.seed, rounds=size.rounds)
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as scratch:
         work = Path(scratch)
-        async with kafka(arguments.brokers, work / "broker", prefix) as brokers:
-            bench = Bench(brokers, prefix, work, arguments.seed, size.rounds, chosen, commands, status)
+        async with kafka(arguments.brokers, work / "broker", prefix) as (address, memory):
+            bench = Bench(address, prefix, work, arguments.seed, size.rounds, chosen, commands, status)
             async for section, body in sections(bench, arguments.only, size):
-                text = f"{body}\n\n{origin}"
+                text = f"{body}\n\n{origin}\n{memory()}"
                 print(f"\n## {section}\n\n{text}", flush=True)
                 if not (arguments.quick or arguments.no_write):
                     write_section(section, text)

@@ -49,6 +49,11 @@ def versions() -> str:
     return ", ".join(named)
 
 
+def resident_mib(pid: int) -> float:
+    """What a process has in memory at this moment."""
+    return float(psutil.Process(pid).memory_info().rss) / 1024**2
+
+
 def provenance(*, broker: str, seed: int, rounds: int) -> str:
     """The lines under each table."""
     memory_gib = psutil.virtual_memory().total / 1024**3
