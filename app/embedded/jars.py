@@ -16,6 +16,7 @@ from the mirror `HEADWATER_MAVEN_URL`. Proxies are taken from the environment as
 import hashlib
 import json
 import os
+import ssl
 import sys
 import tempfile
 import threading
@@ -143,6 +144,7 @@ def _fetch(coordinates: str, scratch: Path) -> Path:
     # Imported late: with all jars in the cache, as nearly always, a start does not pay for these.
     from jgo.maven import MavenContext
     from requests import RequestException
+    from requests.exceptions import SSLError
 
     group, artifact, version = coordinates.split(":")
     for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
@@ -155,12 +157,26 @@ def _fetch(coordinates: str, scratch: Path) -> Path:
         try:
             return Path(context.project(group, artifact).at_version(version).artifact().resolve())
         except (RequestException, RuntimeError, ValueError) as error:
+            if isinstance(error, SSLError):
+                _trust_the_system()
             if attempt == DOWNLOAD_ATTEMPTS:
                 raise JarError(
                     f"{coordinates} cannot be downloaded from {_repository()}: {error}. Check the connection; behind "
-                    "a proxy set HTTPS_PROXY, with a mirror of Maven Central set HEADWATER_MAVEN_URL."
+                    "a proxy set HTTPS_PROXY, and REQUESTS_CA_BUNDLE if it signs connections itself; with a mirror of "
+                    "Maven Central set HEADWATER_MAVEN_URL."
                 ) from error
     raise AssertionError("the last attempt returns or raises")
+
+
+def _trust_the_system() -> None:
+    """Let the next attempt trust the machine's authorities: a company's proxy signs with one that `certifi` lacks.
+
+    An environment that names authorities already is left as it is.
+    """
+    places = ssl.get_default_verify_paths()
+    held = next((place for place in (places.cafile, places.capath) if place and Path(place).exists()), None)
+    if held is not None and "CURL_CA_BUNDLE" not in os.environ:
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", held)
 
 
 def write_lock(lock: Path) -> Lock:

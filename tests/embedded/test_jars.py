@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -98,3 +99,27 @@ def test_the_brokers_lock_is_whole_and_in_one_version() -> None:
     assert not set(names) & set(lock.left_out)
     assert set(lock.roots) <= {jar.coordinates for jar in lock.jars}
     assert all(len(jar.sha256) == 64 for jar in lock.jars)
+
+
+def test_the_machines_own_authorities_are_trusted_too(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = Path(__file__).parents[1] / "delivery" / "self_signed.pem"
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(variable, "")  # so that whatever the download sets is taken back
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(repository)))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    monkeypatch.setenv("HEADWATER_MAVEN_URL", f"https://127.0.0.1:{server.server_address[1]}/")
+    try:
+        paths = jar_paths(tmp_path / "lock.json")
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert [path.read_bytes() for path in paths] == list(CONTENT.values())
