@@ -17,6 +17,7 @@ from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
 from app.stages.resolve import ResolveStage
+from app.stream.repair import Repair
 from app.stream.restore import Restore, Restored
 from app.stream.store import PartitionStore, StoreShare, quarantine
 from app.topics import Topics
@@ -31,7 +32,7 @@ class StreamPorts:
     Args:
         partition: Of the changelog.
         write: The store's write; None for a stage without state.
-        log_next: The changelog offset that the next record must get if nobody else writes there.
+        repair: Called when somebody else has written to the changelog since our last record.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class StreamPorts:
         partition: int,
         fence: Fence,
         write: Callable[[Mapping[bytes, bytes | None], int], None] | None,
-        foreign: Callable[[int, int], None],
+        repair: Repair | None,
         failpoint: Callable[[str], None],
         observe: Callable[[str, float], None],
     ) -> None:
@@ -50,10 +51,11 @@ class StreamPorts:
         self._partition = partition
         self._fence = fence
         self._write = write
-        self._foreign = foreign
+        self._repair = repair
         self._failpoint = failpoint
         self._observe = observe
         self.log_next: int | None = None
+        """The changelog offset that the next record gets, if nobody else writes there."""
         self._tearing = failpoints.is_armed(failpoints.Failpoint.MID_CHANGELOG)
 
     def still_mine(self) -> None:
@@ -75,8 +77,8 @@ class StreamPorts:
         started_s = monotonic()
         first, last = await self._appended(changelog)
         self._observe("changelog", monotonic() - started_s)
-        if expected is not None and first > expected:
-            self._foreign(expected, first)
+        if expected is not None and first > expected and self._repair is not None:
+            last = max(last, await self._repair(expected, first, {key for key, _ in changelog}))
         self.log_next = last + 1
         return last
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 
 from app.clock import SystemClock
@@ -25,6 +25,7 @@ from app.stream.engines import ComputeEngine, ResolveEngine, StreamPorts
 from app.stream.lane import Lane, LaneLimits
 from app.stream.lanes import Lanes
 from app.stream.observe import StreamMetrics
+from app.stream.repair import Repair, append_hidden
 from app.stream.restore import Restore, Restored
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
 from app.stream.timers import TimerPump
@@ -65,6 +66,7 @@ class Runtime:
         half = settings.stream.store_memory_bytes // 2
         self.share = StoreShare(StoreBudget(block_cache_bytes=half, write_buffer_bytes=half))
         self.producer = Producer(options.brokers, settings.kafka.security)
+        self.reader = BulkReader(options.brokers, settings.kafka.security)
         self.admin = Admin(options.brokers, settings.kafka.security)
         self.lanes = Lanes(self._lane)
         self.app = BatchApp(
@@ -83,7 +85,7 @@ class Runtime:
         self.failed: dict[TP, str] = {}
         self.restore = Restore(
             self.topics,
-            BulkReader(options.brokers, settings.kafka.security),
+            self.reader,
             self._log_facts,
             self.clock,
             self.observed.restoring,
@@ -171,7 +173,7 @@ class Runtime:
             tp.partition,
             self.fence,
             engine.write if engine is not None else None,
-            self._foreign_write(tp.partition),
+            self._repair(tp.partition),
             _failpoint,
             self.observed.step(tp.topic),
         )
@@ -198,15 +200,20 @@ class Runtime:
             # Another owner, or a bug: this process must not go on as if it were whole.
             self.failure.set_result(error)
 
-    def _foreign_write(self, partition: int) -> Callable[[int, int], None]:
-        def told(expected: int, found: int) -> None:
+    def _repair(self, partition: int) -> Repair:
+        async def repair(start: int, end: int, newer: Set[bytes]) -> int:
             log.error(
-                "somebody else wrote to this partition's changelog; its session had run out",
-                partition=partition, expected_offset=expected, found_offset=found,
+                "somebody else wrote to this partition's changelog; what that hides is appended again",
+                partition=partition, first_offset=start, records=end - start,
             )  # fmt: skip
-            self.metrics[catalogue.FOREIGN_WRITES].labels(str(partition)).inc(found - expected)
+            self.metrics[catalogue.FOREIGN_WRITES].labels(str(partition)).inc(end - start)
+            store = self.engines[partition].store
+            assert store is not None, "a partition that commits has a store"
+            return await append_hidden(
+                self.topics.profiles_changelog, partition, store, self.reader, self.producer, start, end, newer
+            )
 
-        return told
+        return repair
 
     def _restored(self, partition: int, restored: Restored) -> None:
         self.observed.restored(partition, restored.records, restored.seconds)

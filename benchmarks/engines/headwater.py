@@ -227,7 +227,7 @@ class Run:
         engine = CountEngine(self, tp.partition)
         ports = StreamPorts(
             self.producer, self.topics, tp.partition, self.fence, engine.write,
-            lambda expected, found: None, lambda name: None, self._step,
+            None, lambda name: None, self._step,
         )  # fmt: skip
         return Lane(
             f"count-{tp.partition}", engine, ports, LaneLimits(batch_records=4_000, queued_records_max=16_000),
