@@ -1,0 +1,61 @@
+"""The crash test is checked: bugs planted on a copy of the code must turn it red.
+
+Minutes each, so only in the long form: HEADWATER_LONG=1 pytest tests/faults/test_negative_controls.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.test_negative_controls import PLANTED, Planted
+
+ROOT = Path(__file__).parents[2]
+CAUGHT_BY = {
+    "uuid4 as message id": "expected [",
+    "a repeat of a message id counts": "expected [",
+    "timers fire on the wall clock while records wait": "expected [",
+}
+"""Planted bug → what the crash test says of it: sequences differ from the oracle's."""
+
+pytestmark = [
+    pytest.mark.skipif("HEADWATER_LONG" not in os.environ, reason="the long form only"),
+    pytest.mark.timeout(1_800),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("planted")
+    for part in ("app", "tests"):
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def test_nothing_planted_stays_green(copy: Path) -> None:
+    done = _crash(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("planted", [each for each in PLANTED if each.name in CAUGHT_BY], ids=lambda each: each.name)
+def test_planted_bug_turns_the_crash_test_red(planted: Planted, copy: Path) -> None:
+    path = copy / planted.file
+    text = path.read_text()
+    assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
+    path.write_text(text.replace(planted.old, planted.new))
+    try:
+        done = _crash(copy)
+    finally:
+        path.write_text(text)
+    assert done.returncode == 1, f"the crash test did not notice: {planted.name}\n{done.stdout}"
+    assert CAUGHT_BY[planted.name] in done.stderr, done.stderr
+
+
+def _crash(root: Path) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "tests.faults", "--events", "5000", "--kills", "4", "--mode", "keeping")
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=1_700)
