@@ -37,6 +37,7 @@ class Worker:
         self.done: dict[TP, int] = {}
         self.follow = True
         """Whether all that was handed over counts as done."""
+        self.flowing_at_checkpoint: list[bool] = []
         self.on_checkpoint: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         options = AppOptions(
@@ -64,6 +65,7 @@ class Worker:
 
     async def checkpoint(self, revoked: Iterable[TP]) -> None:
         self.diary.append(("checkpoint", frozenset(tp.partition for tp in revoked)))
+        self.flowing_at_checkpoint.append(self.app.faust.consumer.flow_active)
         self.on_checkpoint()
 
     def assigned(self, partitions: Iterable[TP], generation: int) -> None:
@@ -250,6 +252,7 @@ async def test_a_second_member_joins_and_leaves_and_nothing_is_left_out(
         (kept,), (lost,) = first.held, second.held
         assert {kept, lost} == {0, 1}
         assert first.diary[-2:] == [("checkpoint", frozenset({0, 1})), ("assigned", frozenset({kept}))]
+        assert first.flowing_at_checkpoint[-1], "Faust's own callback, which stops the flow, comes after the checkpoint"
         assert await made.committed() == {0: 110, 1: 110}, "what the checkpoint finished is committed before it is lost"
         await second.until(lambda: len(second.taken[lost]) >= 10)
         await first.until(lambda: len(first.taken[kept]) >= 130)
