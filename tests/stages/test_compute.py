@@ -17,6 +17,7 @@ from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import Work
+from app.stages.restoring import apply
 from app.topics import Topics
 from tests.simulation.log import Record
 from tests.simulation.store import SimStore
@@ -44,6 +45,7 @@ class Bench:
         self.overlay = Overlay(self.store)
         self.stage = self.new_stage()
         self.next = 0
+        self.changelog: list[tuple[bytes, bytes | None]] = []
         self.feed((None, envelope.catalog(CATALOG)))
 
     def new_stage(self) -> ComputeStage:
@@ -55,6 +57,7 @@ class Bench:
         return self.commit(self.stage.process(batch))
 
     def commit(self, work: Work) -> Work:
+        self.changelog += work.changelog
         if work.changelog:
             self.store.write(work.writes, 0)
             self.overlay.pop()
@@ -165,6 +168,25 @@ def test_a_replay_changes_nothing_and_says_nothing() -> None:
     assert again.changelog == []
     assert again.facts.skipped == 2
     assert bench.store.data == before
+
+
+def test_half_a_batch_in_the_changelog_is_not_applied_twice() -> None:
+    """The process died between the records of a batch: a state is there, the batch's last word is not."""
+    bench = Bench()
+    records = [Record(bench.next + at, key, event(id_="m:1"), AT_MS) for at, key in enumerate((b"p", b"q"))]
+    work = bench.stage.process(records)
+    assert work.changelog[0][0] == PROFILE + b"p"
+    restored = Bench()
+    restored.store = SimStore()
+    apply(restored.store, [*bench.changelog, *work.changelog[:1]], 5)
+    restored.overlay = Overlay(restored.store)
+    restored.stage, restored.next = restored.new_stage(), records[-1].offset + 1
+    assert restored.stage.src_next == records[0].offset
+    again = restored.commit(restored.stage.process(records))
+    assert again.facts.skipped == 1
+    assert {orjson.loads(value or b"")["profile"] for _, value, _ in again.outputs[TOPICS.changes, 0]} == {"q"}
+    assert restored.emitted(b"p") == restored.emitted(b"q") == {"orders": 1, "active": True}
+    assert restored.feed((b"p", event(id_="m:1"))).facts.repeats == 1, "a skipped record's id is known all the same"
 
 
 def test_the_same_batch_on_the_same_state_is_the_same_work() -> None:
