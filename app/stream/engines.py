@@ -12,6 +12,7 @@ from app.errors import StateError, StateErrorReason
 from app.identity.simple import IdentityRules
 from app.kafka.producer import Producer
 from app.observability import failpoints, logs
+from app.profiles.codec import CorruptProfile
 from app.profiles.seen import DAY_MS
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
@@ -178,14 +179,13 @@ class ComputeEngine:
     async def prepare(self) -> int:
         await self._before()
         try:
-            self.store = await asyncio.to_thread(self._open)
-        except StateError as error:
-            if error.reason is not StateErrorReason.CORRUPT:
+            self.store, restored = await self._open_and_restore()
+        except (StateError, CorruptProfile) as error:
+            if isinstance(error, StateError) and error.reason is not StateErrorReason.CORRUPT:
                 raise
-            log.error("the store cannot be opened; it is restored", partition=self._partition, error=str(error))
+            log.error("the store is damaged; it is restored", partition=self._partition, error=str(error))
             self._quarantine()
-            self.store = await asyncio.to_thread(self._open)
-        restored = await self._restore.run(self._partition, self.store)
+            self.store, restored = await self._open_and_restore()
         self._overlay = Overlay(self.store)
         self.stage = ComputeStage(
             self._topics,
@@ -237,6 +237,14 @@ class ComputeEngine:
         await asyncio.to_thread(store.abandon)
         self._quarantine()
         await self.prepare()
+
+    async def _open_and_restore(self) -> tuple[PartitionStore, Restored]:
+        store = await asyncio.to_thread(self._open)
+        try:
+            return store, await self._restore.run(self._partition, store)
+        except BaseException:
+            await asyncio.to_thread(store.abandon)
+            raise
 
     def _open(self) -> PartitionStore:
         return PartitionStore(self._directory, self._partition, self._share, self._clock.now_ms)

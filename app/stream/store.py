@@ -15,6 +15,7 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
 
 from app.errors import StateError, StateErrorReason
+from app.profiles.codec import CorruptProfile
 from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.profiles.store import META, PROFILE, SEEN, TIMER, due_of
 from app.stages.meta import LOG_KEY
@@ -22,6 +23,7 @@ from app.stages.meta import LOG_KEY
 LOCK_WAIT_S = 10.0
 """How long opening waits for a directory that another process, perhaps just ending, still holds."""
 
+_DAMAGED = "Corruption"
 _FLUSHED_KEY = META + b"flushed"
 
 
@@ -70,6 +72,7 @@ class PartitionStore:
     """One partition's state on disk.
 
     Raises:
+        CorruptProfile: by `get`, `get_many` and `write`, when RocksDB finds its files damaged.
         StateError: DIRECTORY_LOCKED when another process holds it; CORRUPT when it cannot be read. `quarantine` then
             takes it away, and a new one is restored from the changelog.
     """
@@ -98,7 +101,7 @@ class PartitionStore:
                 return Rdict(str(self.directory), options=share.options())
             except Exception as error:
                 text = str(error)
-                if "lock" not in text.lower():
+                if not _is_held(text):
                     raise StateError(self.partition, StateErrorReason.CORRUPT, f"{self.directory}: {text}") from error
                 if time.monotonic() >= deadline:
                     raise StateError(
@@ -109,10 +112,24 @@ class PartitionStore:
             time.sleep(0.1)
 
     def get(self, key: bytes) -> bytes | None:
-        return self._db.get(key)  # type: ignore[no-any-return]
+        try:
+            return self._db.get(key)  # type: ignore[no-any-return]
+        except Exception as error:
+            self._raise_for(error)
+            raise
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._db.get(keys) if keys else []
+        try:
+            return self._db.get(keys) if keys else []
+        except Exception as error:
+            self._raise_for(error)
+            raise
+
+    def _raise_for(self, error: Exception) -> None:
+        """RocksDB has exceptions of one kind only; its words tell damage from the rest."""
+        text = str(error)
+        if text.startswith(_DAMAGED):
+            raise CorruptProfile(f"{self.directory}: {text}") from error
 
     def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
         """One atomic write, with the changelog offset that it stands for."""
@@ -126,7 +143,11 @@ class PartitionStore:
                 if key < self._timers_from and key.startswith(TIMER):
                     self._timers_from = key
         put(LOG_KEY, log_offset.to_bytes(8, "big", signed=True))
-        self._db.write(batch, self._no_wal)
+        try:
+            self._db.write(batch, self._no_wal)
+        except Exception as error:
+            self._raise_for(error)
+            raise
 
     def log_offset(self) -> int:
         """The changelog offset up to which everything is in here; -1 for nothing."""
@@ -188,6 +209,11 @@ class PartitionStore:
     def abandon(self) -> None:
         """Let go of the directory without caring for what is in memory."""
         self._db.close()
+
+
+def _is_held(text: str) -> bool:
+    """Whether RocksDB could not open because of another process; a damaged "block" is no lock."""
+    return not text.startswith(_DAMAGED) and ("lock file" in text or "lock hold by" in text)
 
 
 def quarantine(directory: Path, now_ms: int) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StateError, StateErrorReason
+from app.profiles.codec import CorruptProfile
 from app.profiles.seen import DAY_MS, DAYS_KEPT, seen_hash, seen_key
 from app.profiles.store import PROFILE, timer_key
 from app.stream.store import PartitionStore, StoreBudget, StoreShare, quarantine
@@ -203,3 +204,16 @@ def test_partitions_share_one_block_cache(tmp_path: Path, share: StoreShare) -> 
     finally:
         for store in stores:
             store.close()
+
+
+def test_a_damaged_block_is_damage_and_no_lock(tmp_path: Path, share: StoreShare) -> None:
+    """RocksDB tells of it by "block checksum mismatch", which has the word lock in it."""
+    with opened(tmp_path / "s", share) as store:
+        store.write({PROFILE + b"a": b"x" * 5_000}, 1)
+        store.flush()
+    for file in (tmp_path / "s").glob("*.sst"):
+        data = bytearray(file.read_bytes())
+        data[:40] = bytes(byte ^ 0xFF for byte in data[:40])
+        file.write_bytes(data)
+    with opened(tmp_path / "s", share) as store, pytest.raises(CorruptProfile, match="checksum"):
+        store.get(PROFILE + b"a")
