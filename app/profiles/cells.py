@@ -9,7 +9,7 @@
 | `Spans` | any of these, where time alone decides whether an event passes `where` | [start, end, value] per event |
 
 Times are ms. A span [start, end) says when its event counts; an end of 0 is never. Totals are Decimals, so that adding
-and taking away leave no trace. Late events find their place by time: any order of arrival gives the same cell.
+and taking away leave no trace. Late events find their place by time: any order of arrival gives the same answers.
 """
 
 from __future__ import annotations

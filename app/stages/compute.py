@@ -220,6 +220,8 @@ class _Batch:
         plan = self.stage.plan
         found = identifiers_of(message, self.stage._rules)
         name = event_name(message)
+        # Also of a message that nothing looks at: under its id another one must not count.
+        repeat = self.stage._seen.repeats(body["seen"], at_ms)
         if (
             profile.plan == plan.version
             and (name not in plan.cells_by_event if name is not None else message["type"] != "identify")
@@ -227,7 +229,6 @@ class _Batch:
             and all(each in profile.identifiers for each in found)
         ):
             return  # nothing that is live looks at it
-        repeat = self.stage._seen.repeats(body["seen"], at_ms)
         if repeat:
             self.work.facts.repeats += 1
         claimed = instant(message.get("timestamp"))

@@ -228,3 +228,11 @@ def test_time_alone_moves_an_answer_when_its_timer_comes_through_the_log() -> No
     assert (change["key"], change["value"], change["at"]) == ("active", False, "2026-01-01T01:00:00.000Z")
     assert list(bench.overlay.timers_until(due_ms + 10**9, 5)) == []
     assert bench.feed((b"p", envelope.timer(due_ms))).outputs == {}
+
+
+def test_an_id_that_came_with_an_event_nobody_looks_at_does_not_count_again() -> None:
+    bench = Bench()
+    bench.feed((b"prf_u", event(id_="m:0")))
+    work = bench.feed((b"prf_u", event(event="Looked At By None", id_="m:1")), (b"prf_u", event(id_="m:1")))
+    assert work.facts.repeats == 1
+    assert bench.emitted(b"prf_u") == {"orders": 1, "active": True}
