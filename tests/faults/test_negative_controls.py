@@ -16,12 +16,13 @@ import pytest
 from tests.simulation.test_negative_controls import PLANTED, Planted
 
 ROOT = Path(__file__).parents[2]
-CAUGHT_BY = {
-    "uuid4 as message id": "expected [",
-    "a repeat of a message id counts": "expected [",
-    "timers fire on the wall clock while records wait": "expected [",
+CAUGHT = {
+    "uuid4 as message id",
+    "a repeat of a message id counts",
+    "timers fire on the wall clock while records wait",
 }
-"""Planted bug → what the crash test says of it: sequences differ from the oracle's."""
+SAID = ("are not explained by any change", "changed, but should not", ": expected [")
+"""By whichever check is the first to meet it."""
 
 pytestmark = [
     pytest.mark.skipif("HEADWATER_LONG" not in os.environ, reason="the long form only"),
@@ -42,7 +43,7 @@ def test_nothing_planted_stays_green(copy: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("planted", [each for each in PLANTED if each.name in CAUGHT_BY], ids=lambda each: each.name)
+@pytest.mark.parametrize("planted", [each for each in PLANTED if each.name in CAUGHT], ids=lambda each: each.name)
 def test_planted_bug_turns_the_crash_test_red(planted: Planted, copy: Path) -> None:
     path = copy / planted.file
     text = path.read_text()
@@ -53,7 +54,7 @@ def test_planted_bug_turns_the_crash_test_red(planted: Planted, copy: Path) -> N
     finally:
         path.write_text(text)
     assert done.returncode == 1, f"the crash test did not notice: {planted.name}\n{done.stdout}"
-    assert CAUGHT_BY[planted.name] in done.stderr, done.stderr
+    assert any(text in done.stderr for text in SAID), done.stderr
 
 
 def _crash(root: Path) -> subprocess.CompletedProcess[str]:
