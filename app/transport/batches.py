@@ -159,7 +159,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     # rebalancing
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Checkpoint first, while the flow still runs: Faust's own callback stops it and forgets what it was committing."""
+        """Checkpoint first, while the flow runs: Faust's own callback stops it and forgets what it was committing."""
         if revoked:
             await self.progress.checkpoint(revoked)
             await self.commit()
