@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.profiles import codec
 from app.profiles.state import Profile
@@ -28,16 +28,21 @@ class ProfileCache:
         self._sizes.clear()
         self._bytes = 0
 
-    def load(self, keys: Iterable[bytes]) -> None:
-        """Bring in, with one read of the store, those that are not here; the oldest make room before that."""
+    def load(self, keys: Iterable[bytes]) -> Mapping[bytes, Profile]:
+        """Bring in, with one read of the store, those that are not here; the oldest make room before that.
+
+        Returns:
+            The profiles by key, good until the next call: a batch asks for each of its records.
+        """
         self._evict()
         held = self._profiles
         missing = list(dict.fromkeys(key for key in keys if key not in held))
         if not missing:
-            return
+            return held
         for key, data in zip(missing, self._state.get_many([PROFILE + key for key in missing]), strict=True):
             held[key] = codec.decode(data) if data is not None else Profile()
             self._resize(key, len(data) if data is not None else _LOADED_BYTES)
+        return held
 
     def get(self, key: bytes) -> Profile:
         """A profile that has been loaded."""

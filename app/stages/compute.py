@@ -146,10 +146,11 @@ class _Batch:
         if not parsed and not self.work.outputs:
             return self.work
         events = [(record, body) for record, body in parsed if body["kind"] == "event"]
-        hashes = self.stage._seen.look_up((record.key or b"", body["id"], body["at"]) for record, body in events)
-        for (_, body), hashed in zip(events, hashes, strict=True):
-            body["seen"] = hashed
-        self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
+        # Also of messages that nothing looks at, and of records applied before: under their ids another must not count.
+        repeats = self.stage._seen.take((record.key or b"", body["id"], body["at"]) for record, body in events)
+        for (_, body), repeat in zip(events, repeats, strict=True):
+            body["repeat"] = repeat
+        self.profiles = self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
         for record, body in parsed:
             try:
                 self._apply(record, body)
@@ -202,12 +203,9 @@ class _Batch:
         if kind == "event" and body["at"] > self.meta.clock_ms:
             self.meta.clock_ms = body["at"]
             self.work.facts.newest_at_ms = body["at"]
-        profile = self.stage._cache.get(key)
+        profile = self.profiles[key]
         if record.offset <= profile.w:
             self.work.facts.skipped += 1
-            if kind == "event":
-                # A skipped record's id enters the window all the same, else its client's later repeat would count.
-                self.stage._seen.repeats(body["seen"], body["at"])
             return
         if kind == "event":
             self._event(key, profile, record, body)
@@ -220,8 +218,6 @@ class _Batch:
         plan = self.stage.plan
         found = identifiers_of(message, self.stage._rules)
         name = event_name(message)
-        # Also of a message that nothing looks at: under its id another one must not count.
-        repeat = self.stage._seen.repeats(body["seen"], at_ms)
         if (
             profile.plan == plan.version
             and (name not in plan.cells_by_event if name is not None else message["type"] != "identify")
@@ -229,6 +225,7 @@ class _Batch:
             and all(each in profile.identifiers for each in found)
         ):
             return  # nothing that is live looks at it
+        repeat: bool = body["repeat"]
         if repeat:
             self.work.facts.repeats += 1
         claimed = instant(message.get("timestamp"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from app.profiles import seen
 from app.profiles.store import StateReader
@@ -18,35 +18,43 @@ class SeenWindow:
     def __init__(self, state: StateReader, meta: Meta) -> None:
         self._state = state
         self._meta = meta
-        self._known: set[bytes] = set()
         self._new: dict[int, list[bytes]] = {}
 
-    def look_up(self, ids: Iterable[tuple[bytes, str, int]]) -> list[bytes]:
-        """Read, for (profile, id, received at ms), all that a batch will ask for; gives what to ask `repeats` with."""
-        self._known.clear()
-        self._new.clear()
-        hashes: list[bytes] = []
+    def take(self, ids: Iterable[tuple[bytes, str, int]]) -> list[bool]:
+        """Which of a batch's (profile, id, received at ms) are repeats; all of them are remembered from now on."""
         asked: dict[int, list[bytes]] = {}
+        order: list[tuple[bytes, int]] = []
+        seen_hash, day_ms = seen.seen_hash, seen.DAY_MS
         for profile, id_, at_ms in ids:
-            hashed = seen.seen_hash(profile, id_)
-            hashes.append(hashed)
-            asked.setdefault(at_ms // seen.DAY_MS, []).append(hashed)
-        for day, on_day in asked.items():
+            day = at_ms // day_ms
+            hashed = seen_hash(profile, id_)
+            order.append((hashed, day))
+            if day in asked:
+                asked[day].append(hashed)
+            else:
+                asked[day] = [hashed]
+        known = self._known(asked)
+        new: dict[int, list[bytes]] = {day: [] for day in asked}
+        self._new = new
+        repeats: list[bool] = []
+        for hashed, day in order:
+            repeat = hashed in known
+            repeats.append(repeat)
+            if not repeat:
+                known.add(hashed)
+                new[day].append(hashed)
+        return repeats
+
+    def _known(self, asked: Mapping[int, list[bytes]]) -> set[bytes]:
+        known: set[bytes] = set()
+        for day, hashes in asked.items():
             # The day after, too: partitions of the source are not at the same moment.
             for near in (day - 1, day, day + 1):
                 if near in self._meta.seen_batches:
                     prefix = seen.day_prefix(near)
-                    held = self._state.get_many([prefix + hashed for hashed in on_day])
-                    self._known.update(hashed for hashed, found in zip(on_day, held, strict=True) if found is not None)
-        return hashes
-
-    def repeats(self, hashed: bytes, at_ms: int) -> bool:
-        """Whether the id was applied before; it is remembered from now on."""
-        if hashed in self._known:
-            return True
-        self._known.add(hashed)
-        self._new.setdefault(at_ms // seen.DAY_MS, []).append(hashed)
-        return False
+                    held = self._state.get_many([prefix + hashed for hashed in hashes])
+                    known.update(hashed for hashed, found in zip(hashes, held, strict=True) if found is not None)
+        return known
 
     def settle(
         self, today: int, writes: dict[bytes, bytes | None], changelog: list[tuple[bytes, bytes | None]]
@@ -54,12 +62,14 @@ class SeenWindow:
         """Put the batch's new ids into its writes, and those of days gone by out of the changelog."""
         meta = self._meta
         for day, hashes in self._new.items():
+            if not hashes:
+                continue
             number = meta.seen_batches.get(day, 0)
             meta.seen_batches[day] = number + 1
             changelog.append((seen.packed_key(day, number), b"".join(hashes)))
             prefix = seen.day_prefix(day)
             writes.update((prefix + hashed, b"") for hashed in hashes)
-        self._new.clear()
+        self._new = {}
         for gone in [each for each in meta.seen_batches if each < today - seen.DAYS_KEPT]:
             meta.retired.setdefault(gone, 0)
         for gone, number in list(meta.retired.items()):

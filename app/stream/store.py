@@ -24,6 +24,7 @@ LOCK_WAIT_S = 10.0
 """How long opening waits for a directory that another process, perhaps just ending, still holds."""
 
 _DAMAGED = "Corruption"
+_TIMER_BYTE = TIMER[0]
 _FLUSHED_KEY = META + b"flushed"
 
 
@@ -140,7 +141,7 @@ class PartitionStore:
                 delete(key)
             else:
                 put(key, value)
-                if key < self._timers_from and key.startswith(TIMER):
+                if key[0] == _TIMER_BYTE and key < self._timers_from and key.startswith(TIMER):
                     self._timers_from = key
         put(LOG_KEY, log_offset.to_bytes(8, "big", signed=True))
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 
+from app.transport import memory
 from app.transport.batches import TP, Batch, BatchConsumer, BatchSchema, BatchTransport, Progress
 
 SESSION_S = 15.0
@@ -63,6 +64,7 @@ class BatchApp:
         self.faust.conf.datadir.parent.mkdir(parents=True, exist_ok=True)
         self.faust.finalize()
         await self.faust.start()
+        memory.tune()
 
     async def crashed(self) -> BaseException:
         """Return, with the reason, once Faust has given up."""

@@ -51,8 +51,11 @@ Job = argparse.Namespace
 """brokers, topic, out, group, data, events, warm."""
 
 PARTITIONS = 4
+BATCH_RECORDS = 8_000
+"""More than the product's default: a topic that waits in full is to be caught up with."""
 CACHE_BYTES = 8 << 20
 """Of decoded profiles, per partition."""
+LIMITS = LaneLimits(batch_records=BATCH_RECORDS, queued_records_max=4 * BATCH_RECORDS)
 STEPS = ("compute", "outputs", "changelog", "store")
 BUSY = ("compute", "store")
 """Steps that hold the event loop; the others wait while other partitions work."""
@@ -86,15 +89,14 @@ class CountStage:
         if not parsed:
             return work
         keys = [event["userId"].encode() for _, event in parsed]
-        hashes = seen.look_up(
+        repeats = seen.take(
             (key, event["messageId"], record.timestamp) for key, (record, event) in zip(keys, parsed, strict=True)
         )
-        cache.load(keys)
+        profiles_by_key = cache.load(keys)
         dirty: dict[bytes, Profile] = {}
         orders: list[OutRecord] = []
-        for key, hashed, (record, event) in zip(keys, hashes, parsed, strict=True):
-            profile = cache.get(key)
-            repeat = seen.repeats(hashed, record.timestamp)
+        for key, repeat, (record, event) in zip(keys, repeats, parsed, strict=True):
+            profile = profiles_by_key[key]
             if record.offset <= profile.w:
                 continue
             name = event["event"]
@@ -183,7 +185,8 @@ class Run:
         self.admin = Admin(job.brokers)
         self.lanes = Lanes(self._lane)
         self.app = BatchApp(
-            AppOptions(job.group, "headwater-0", job.brokers, Path(job.data), poll_records=8_000), self.lanes
+            AppOptions(job.group, "headwater-0", job.brokers, Path(job.data), poll_records=2 * BATCH_RECORDS),
+            self.lanes,
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
         self.restore = Restore(
@@ -230,7 +233,7 @@ class Run:
             None, lambda name: None, self._step,
         )  # fmt: skip
         return Lane(
-            f"count-{tp.partition}", engine, ports, LaneLimits(batch_records=4_000, queued_records_max=16_000),
+            f"count-{tp.partition}", engine, ports, LIMITS,
             full=lambda full: self.app.hold(tp, full), fatal=_fatal, failpoint=lambda name: None,
             observe=self._observe, computed=lambda elapsed_s: self._step("compute", elapsed_s),
         )  # fmt: skip

@@ -72,8 +72,8 @@ PLANTED = [
     Planted(
         "a repeat of a message id counts",
         "app/stages/seen.py",
-        "            return True",
-        "            return False",
+        "            repeat = hashed in known\n",
+        "            repeat = False\n",
     ),
     Planted(
         "seen ids are sent before the state they belong to",

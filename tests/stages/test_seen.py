@@ -23,8 +23,7 @@ class Batches:
 
     def ask(self, id_: str, at_ms: int, profile: bytes = b"p") -> bool:
         window = SeenWindow(self.store, self.meta)
-        (hashed,) = window.look_up([(profile, id_, at_ms)])
-        repeat = window.repeats(hashed, at_ms)
+        (repeat,) = window.take([(profile, id_, at_ms)])
         self.settle(window, at_ms // DAY_MS)
         return repeat
 
@@ -67,8 +66,7 @@ def test_ids_are_per_profile_and_kind() -> None:
 
 def test_a_repeat_within_one_batch_is_known() -> None:
     window = SeenWindow(SimStore(), Meta())
-    hashes = window.look_up([(b"p", "m:1", 5), (b"p", "m:1", 6)])
-    assert [window.repeats(hashed, at_ms) for hashed, at_ms in zip(hashes, (5, 6), strict=True)] == [False, True]
+    assert window.take([(b"p", "m:1", 5), (b"p", "m:1", 6)]) == [False, True]
 
 
 def test_a_lone_surrogate_has_a_hash() -> None:
@@ -79,8 +77,7 @@ def test_a_batch_is_one_record_per_day_in_the_changelog() -> None:
     batches = Batches()
     window = SeenWindow(batches.store, batches.meta)
     ids = [(b"p", f"m:{number}", (DAY + number % 2) * DAY_MS) for number in range(10)]
-    asked = window.look_up(ids)
-    assert not any(window.repeats(hashed, at_ms) for hashed, (_, _, at_ms) in zip(asked, ids, strict=True))
+    assert not any(window.take(ids))
     changelog = batches.settle(window, DAY)
     assert [key for key, _ in changelog] == [seen.packed_key(DAY, 0), seen.packed_key(DAY + 1, 0)]
     for day, (_, packed) in zip((DAY, DAY + 1), changelog, strict=True):
