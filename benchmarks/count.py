@@ -73,7 +73,7 @@ async def measure(bench: Bench, engine: Engine, source: Source, name: str) -> Co
     follow = bench.follow(f"count, {engine.title}", total)
     async with measured(engine.title, command, place / "stderr.log", follow) as running:
         warm = await running.wait_for("warm", START_TIMEOUT_S + source.warm / EVENTS_PER_S_MIN)
-        done = await running.wait_for("done", total / EVENTS_PER_S_MIN)
+        done = await running.wait_for("done", FINISH_TIMEOUT_S + total / EVENTS_PER_S_MIN)
         await running.finish(FINISH_TIMEOUT_S)
     events_measured = done.records - warm.records
     return Counted(

@@ -280,13 +280,20 @@ def test_latencies_join_what_was_sent_and_what_arrived(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
-async def test_stock_faust_does_the_count_job(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    words = FAUST.command(tmp_path)
+async def test_our_engine_does_the_count_job(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    words = HEADWATER_ENGINE.command(tmp_path)
     small = Bench(
-        broker.bootstrap, f"bench-{tmp_path.name}", tmp_path, SEED, 1, [FAUST], {"faust": words}, Status(live=False)
+        broker.bootstrap,
+        f"bench-{tmp_path.name}",
+        tmp_path,
+        SEED,
+        1,
+        [HEADWATER_ENGINE],
+        {"headwater": words},
+        Status(live=False),
     )
     source = await count.make_source(small, "events", events_after_warm=1_500, warm=500)
-    counted = await count.measure(small, FAUST, source, f"{small.prefix}-faust-0")
+    counted = await count.measure(small, HEADWATER_ENGINE, source, f"{small.prefix}-headwater-0")
     assert counted.faults == ""
     assert counted.events_per_s > 0
     assert counted.rss_bytes_max > 20 * 1024**2

@@ -148,7 +148,7 @@ async def _die(how: str, deployment: Deployment, random: Random) -> int:
         return lag
     # Many batches and writes come by within a second; timers and restores are rarer.
     rare = (Failpoint.AFTER_TIMERS_SENT, Failpoint.MID_RESTORE)
-    hits = random.randint(1, 2) if how in rare else random.randint(1, 12)
+    hits = random.randint(1, 2) if how in rare else random.randint(1, 4)
     await deployment.start(f"{how}:{hits}")
     code = await deployment.died(FAILPOINT_S)
     assert code == -9, f"{how}:{hits} did not come; the worker ended with {code}\n{deployment.log_end()}"

@@ -165,24 +165,29 @@ class World:
 
     def _pass_time(self) -> None:
         """On to the next instant at which something may happen, whatever is left to do at this one."""
+        self.now_ms = self._next_instant()
+
+    def _next_instant(self) -> int:
         instants = [self.until_ms, *(arrival.at_ms for arrival in self.arrivals)]
         for store in self.stores:
             instants.extend(due for due, _ in store.timers_until(self.until_ms, 50))
-        self.now_ms = min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
+        return min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
 
     def _may_lag(self) -> bool:
         """Whether time may pass although there is work.
 
-        Never for a sender, and for us no longer than seen ids are kept: a repeat has to come within their window.
+        Never for a sender, and for us no longer than seen ids are kept: a repeat has to come within their window, one
+        that a crash makes by going back to what is committed too.
         """
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             return False
         waiting = [
-            records[host.committable].timestamp
+            records[host.committed].timestamp
             for host in self.resolvers
-            if host.committable < len(records := self.log.partitions[TOPICS.events_raw, host.partition])
+            if host.committed < len(records := self.log.partitions[TOPICS.events_raw, host.partition])
         ]
-        return self.now_ms < self.until_ms and self.now_ms - min(waiting, default=self.now_ms) < 2 * DAY_MS
+        next_ms = self._next_instant()
+        return self.now_ms < self.until_ms and next_ms - min(waiting, default=next_ms) < 2 * DAY_MS
 
     # what happens
 
