@@ -234,8 +234,6 @@ class _Batch:
         application.message(
             message, claimed if claimed is not None and claimed <= at_ms else at_ms, found, repeat=repeat
         )
-        if application.changes:
-            self.work.facts.arrivals_ms.append(at_ms)
         self._done(key, profile, record, application)
 
     def _timer(self, key: bytes, profile: Profile, record: InRecord, due_ms: int) -> None:

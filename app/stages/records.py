@@ -66,5 +66,3 @@ class Facts:
     """By entered, exited, computed."""
     newest_at_ms: int = 0
     """When the newest event in it was received."""
-    arrivals_ms: list[int] = field(default_factory=list)
-    """When the events were received that changed something."""
