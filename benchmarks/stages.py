@@ -3,9 +3,10 @@
 import asyncio
 
 from benchmarks.bench import Bench
+from benchmarks.cluster import create_topic
 from benchmarks.count import Source
 from benchmarks.engines import Engine
-from benchmarks.process import ROOT, ProcessFailed
+from benchmarks.process import ROOT, ProcessFailed, parse
 from benchmarks.report import fenced
 
 TIMEOUT_S = 1_200.0
@@ -18,6 +19,7 @@ async def run(bench: Bench, engine: Engine, source: Source) -> str:
         ProcessFailed: it ended with another code than 0, or took more than `TIMEOUT_S`.
     """
     name = f"{bench.prefix}-profile"
+    await create_topic(bench.brokers, f"{name}-out")
     place = bench.place(name)
     log = place / "stderr.log"
     command = bench.command(
@@ -40,4 +42,5 @@ async def run(bench: Bench, engine: Engine, source: Source) -> str:
             await process.wait()
     if process.returncode:
         raise ProcessFailed(engine.title, f"ended with exit code {process.returncode}", log)
-    return fenced(said.decode())
+    text = [line for line in said.splitlines(keepends=True) if parse(line, 0.0) is None]
+    return fenced(b"".join(text).decode())

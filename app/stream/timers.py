@@ -18,7 +18,7 @@ from app.transport.fence import Fence
 
 log = logs.get("timers")
 
-TICK_S = 0.2
+TICK_S = 0.1
 """How often due timers are looked for; together with the grace it bounds how late a flip is on an idle system."""
 FIRED_PER_TICK_MAX = 2_000
 _JSON = (("content-type", b"application/json"),)
