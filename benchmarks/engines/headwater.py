@@ -12,11 +12,13 @@ import asyncio
 import cProfile
 import io
 import pstats
+import signal
 import sys
 import time
 from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import orjson
 import uvloop
 
@@ -48,7 +50,7 @@ from benchmarks.events import profiles
 from benchmarks.peers.job import ORDER, Progress, identify, say
 
 Job = argparse.Namespace
-"""brokers, topic, out, group, data, events, warm."""
+"""brokers, topic, out, group, data, events, warm; worker, where it is one of several."""
 
 PARTITIONS = 4
 BATCH_RECORDS = 8_000
@@ -56,9 +58,19 @@ BATCH_RECORDS = 8_000
 CACHE_BYTES = 8 << 20
 """Of decoded profiles, per partition."""
 LIMITS = LaneLimits(batch_records=BATCH_RECORDS, queued_records_max=4 * BATCH_RECORDS)
+STEP = "step"
+"""What a worker of several says after each batch: how many records it held."""
 STEPS = ("compute", "outputs", "changelog", "store")
 BUSY = ("compute", "store")
 """Steps that hold the event loop; the others wait while other partitions work."""
+
+
+class Event(msgspec.Struct):
+    """What the job needs of an event; the rest is passed over unread, as the Java peer does."""
+
+    userId: str
+    messageId: str
+    event: str
 
 
 class CountStage:
@@ -71,6 +83,7 @@ class CountStage:
         self._epoch = epoch
         self._bits = int(epoch[:8], 16)
         self._cache = ProfileCache(state, CACHE_BYTES)
+        self._decode = msgspec.json.Decoder(Event).decode
         self.reload()
 
     def reload(self) -> None:
@@ -84,13 +97,13 @@ class CountStage:
         """The work of a batch."""
         meta, cache, seen = self.meta, self._cache, self._seen
         work = Work(src_next=records[-1].offset + 1)
-        parsed = [(record, orjson.loads(record.value or b"{}")) for record in records if record.offset >= meta.src_next]
+        parsed = [(record, self._decode(record.value or b"")) for record in records if record.offset >= meta.src_next]
         work.facts.records = len(records)
         if not parsed:
             return work
-        keys = [event["userId"].encode() for _, event in parsed]
+        keys = [event.userId.encode() for _, event in parsed]
         repeats = seen.take(
-            (key, event["messageId"], record.timestamp) for key, (record, event) in zip(keys, parsed, strict=True)
+            (key, event.messageId, record.timestamp) for key, (record, event) in zip(keys, parsed, strict=True)
         )
         profiles_by_key = cache.load(keys)
         dirty: dict[bytes, Profile] = {}
@@ -99,11 +112,11 @@ class CountStage:
             profile = profiles_by_key[key]
             if record.offset <= profile.w:
                 continue
-            name = event["event"]
+            name = event.event
             if not repeat:
                 profile.cells[name] = profile.cells.get(name, 0) + 1
                 if name == ORDER:
-                    orders.append((key, orjson.dumps(identify(event["userId"], profile.cells[name])), ()))
+                    orders.append((key, orjson.dumps(identify(event.userId, profile.cells[name])), ()))
             profile.w = record.offset
             dirty[key] = profile
         if orders:
@@ -138,7 +151,7 @@ class CountEngine:
         self._overlay: Overlay | None = None
 
     async def prepare(self) -> int:
-        directory = Path(self._run.job.data) / f"counts-{self._partition}"
+        directory = self._run.directory / f"counts-{self._partition}"
         self.store = PartitionStore(directory, self._partition, self._run.share, self._run.clock.now_ms)
         restored = await self._run.restore.run(self._partition, self.store)
         self._overlay = Overlay(self.store)
@@ -178,6 +191,7 @@ class Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.directory = Path(job.data) / f"worker-{job.worker or 0}"
         self.clock = SystemClock()
         self.topics = Topics(f"{job.group}-")
         self.share = StoreShare(StoreBudget())
@@ -185,7 +199,7 @@ class Run:
         self.admin = Admin(job.brokers)
         self.lanes = Lanes(self._lane)
         self.app = BatchApp(
-            AppOptions(job.group, "headwater-0", job.brokers, Path(job.data), poll_records=2 * BATCH_RECORDS),
+            AppOptions(job.group, self.directory.name, job.brokers, self.directory, poll_records=2 * BATCH_RECORDS),
             self.lanes,
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
@@ -214,6 +228,8 @@ class Run:
                     self.lanes.offer(batch)
 
             await self.app.start()
+            # A worker of several does not know when all is counted: it is told to stop.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.finished.set)
             await self.finished.wait()
             await self.lanes.checkpoint(list(self.lanes.all()))
             await self.app.stop()
@@ -244,9 +260,10 @@ class Run:
     def _observe(self, work: Work, elapsed_s: float) -> None:
         self.batches += 1
         # Counted when a batch is committed to everything, not when it is computed.
-        for _ in range(work.facts.records):
-            if self.progress.step():
-                self.finished.set()
+        if self.job.worker is not None:
+            say(STEP, work.facts.records)
+        elif self.progress.step(work.facts.records):
+            self.finished.set()
 
     async def _facts(self, partition: int) -> LogFacts:
         source, changelog = (self.job.topic, partition), (self.topics.profiles_changelog, partition)
@@ -330,6 +347,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             job.add_argument(f"--{text}", required=True)
         for number in ("events", "warm"):
             job.add_argument(f"--{number}", type=int, required=True)
+        job.add_argument("--worker", type=int)
     filling = commands.add_parser("fill")
     for text in ("brokers", "group"):
         filling.add_argument(f"--{text}", required=True)

@@ -32,17 +32,15 @@ class Progress:
         self._warm = warm
         self._processed = 0
 
-    def step(self) -> bool:
-        """One event more; true when it was the last."""
-        self._processed += 1
-        if self._processed == self._warm:
-            say("warm", self._processed)
-        if self._processed % PROGRESS_EVERY == 0:
+    def step(self, records: int = 1) -> bool:
+        """So many events more; true when the last was among them."""
+        before, self._processed = self._processed, self._processed + records
+        for event, at in (("warm", self._warm), ("done", self._events)):
+            if before < at <= self._processed:
+                say(event, self._processed)
+        if before // PROGRESS_EVERY != self._processed // PROGRESS_EVERY:
             say("progress", self._processed)
-        if self._processed == self._events:
-            say("done", self._processed)
-            return True
-        return False
+        return before < self._events <= self._processed
 
 
 def identify(user: str, orders: int) -> dict[str, object]:

@@ -18,6 +18,7 @@ from benchmarks.events import ORDER, Truth, events, profiles
 from benchmarks.figures import middle, percentile, ratio
 from benchmarks.latency import join, read_log
 from benchmarks.machine import locked
+from benchmarks.peers.job import Progress
 from benchmarks.process import ProcessFailed, measured, parse
 from benchmarks.report import README, MarkersMissing, begin, end, replace_section, table
 from benchmarks.toolchain import JARS_LOCK, QUIX_REQUIREMENTS
@@ -213,10 +214,22 @@ async def test_a_failed_round_voids_only_its_own_figure(tmp_path: Path) -> None:
     assert len(succeeded(outcomes["quix"])) == 2
 
 
-def test_every_peer_is_listed_and_headwater_once_it_is_there() -> None:
-    names = [engine.name for engine in engines()]
-    assert names[-3:] == ["kafka-streams", "quix", "faust"]
-    assert names[:-3] in ([], ["headwater"])
+def test_steps_of_many_events_say_what_steps_of_one_say(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(events=50_000, warm=100)
+    assert [progress.step(records) for records in (99, 15_000, 10_000, 24_901, 5)] == [False, False, False, True, False]
+    said = [parse(line, 0.0) for line in capsys.readouterr().out.encode().splitlines()]
+    assert [(mark.event, mark.records) for mark in said if mark is not None] == [
+        ("warm", 15_099),
+        ("progress", 25_099),
+        ("done", 50_000),
+        ("progress", 50_000),
+    ]
+
+
+def test_every_engine_is_listed_and_the_variants_only_count() -> None:
+    jobs = {engine.name: engine.jobs for engine in engines()}
+    assert list(jobs) == ["headwater", "headwater-2", "kafka-streams", "kafka-streams-2", "quix", "faust"]
+    assert jobs["headwater-2"] == jobs["kafka-streams-2"] == ("count",)
 
 
 # ─ processes ─
