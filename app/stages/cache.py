@@ -50,8 +50,10 @@ class ProfileCache:
 
     def put(self, key: bytes, profile: Profile, size: int) -> None:
         """A profile was encoded in so many bytes: it is now the newest."""
-        self._profiles[key] = self._profiles.pop(key)
-        self._resize(key, size)
+        held, sizes = self._profiles, self._sizes
+        held[key] = held.pop(key)
+        self._bytes += size - sizes.get(key, 0)
+        sizes[key] = size
 
     def _resize(self, key: bytes, size: int) -> None:
         self._bytes += size - self._sizes.get(key, 0)

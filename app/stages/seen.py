@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.profiles import seen
 from app.profiles.store import StateReader
@@ -22,38 +22,36 @@ class SeenWindow:
 
     def take(self, ids: Iterable[tuple[bytes, str, int]]) -> list[bool]:
         """Which of a batch's (profile, id, received at ms) are repeats; all of them are remembered from now on."""
-        asked: dict[int, list[bytes]] = {}
-        order: list[tuple[bytes, int]] = []
         seen_hash, day_ms = seen.seen_hash, seen.DAY_MS
-        for profile, id_, at_ms in ids:
-            day = at_ms // day_ms
-            hashed = seen_hash(profile, id_)
-            order.append((hashed, day))
-            if day in asked:
-                asked[day].append(hashed)
-            else:
-                asked[day] = [hashed]
-        known = self._known(asked)
-        new: dict[int, list[bytes]] = {day: [] for day in asked}
-        self._new = new
+        order = [(seen_hash(profile, id_), at_ms // day_ms) for profile, id_, at_ms in ids]
+        days: dict[int, list[bytes]] = {day: [] for day in {day for _, day in order}}
+        for hashed, day in order:
+            days[day].append(hashed)
+        known = self._known(days)
+        self._new = days
+        if not known and len({hashed for hashed, _ in order}) == len(order):
+            return [False] * len(order)  # as almost always
+        self._new = {day: [] for day in days}
         repeats: list[bool] = []
         for hashed, day in order:
             repeat = hashed in known
             repeats.append(repeat)
             if not repeat:
                 known.add(hashed)
-                new[day].append(hashed)
+                self._new[day].append(hashed)
         return repeats
 
-    def _known(self, asked: Mapping[int, list[bytes]]) -> set[bytes]:
+    def _known(self, days: Mapping[int, Sequence[bytes]]) -> set[bytes]:
         known: set[bytes] = set()
-        for day, hashes in asked.items():
+        for day, hashes in days.items():
             # The day after, too: partitions of the source are not at the same moment.
             for near in (day - 1, day, day + 1):
                 if near in self._meta.seen_batches:
                     prefix = seen.day_prefix(near)
-                    held = self._state.get_many([prefix + hashed for hashed in hashes])
-                    known.update(hashed for hashed, found in zip(hashes, held, strict=True) if found is not None)
+                    # In the order of their keys, neighbours share what is read to find them.
+                    asked = sorted(hashes)
+                    held = self._state.get_many([prefix + hashed for hashed in asked])
+                    known.update(hashed for hashed, found in zip(asked, held, strict=True) if found is not None)
         return known
 
     def settle(

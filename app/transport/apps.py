@@ -27,6 +27,8 @@ class AppOptions:
     brokers: str
     data_dir: Path
     poll_records: int = 4_000
+    fetch_bytes_max: int = 4 << 20
+    """Of each partition, in one fetch; a lane that is behind gets its batches this large."""
     commit_interval_s: float = 1.0
     session_s: float = SESSION_S
 
@@ -109,7 +111,7 @@ def _faust_app(options: AppOptions) -> faust.App:
         datadir=str(options.data_dir / "faust"),
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=options.instance,
-        consumer_max_fetch_size=4 << 20,
+        consumer_max_fetch_size=options.fetch_bytes_max,
         broker_max_poll_records=options.poll_records,
         broker_commit_interval=options.commit_interval_s,
         broker_session_timeout=options.session_s,

@@ -53,7 +53,7 @@ Job = argparse.Namespace
 """brokers, topic, out, group, data, events, warm; worker, where it is one of several."""
 
 PARTITIONS = 4
-BATCH_RECORDS = 8_000
+BATCH_RECORDS = 24_000
 """More than the product's default: a topic that waits in full is to be caught up with."""
 CACHE_BYTES = 8 << 20
 """Of decoded profiles, per partition."""
@@ -199,7 +199,14 @@ class Run:
         self.admin = Admin(job.brokers)
         self.lanes = Lanes(self._lane)
         self.app = BatchApp(
-            AppOptions(job.group, self.directory.name, job.brokers, self.directory, poll_records=2 * BATCH_RECORDS),
+            AppOptions(
+                job.group,
+                self.directory.name,
+                job.brokers,
+                self.directory,
+                poll_records=4 * BATCH_RECORDS,
+                fetch_bytes_max=16 << 20,
+            ),
             self.lanes,
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
