@@ -19,6 +19,7 @@ from app.delivery.observe import DeliveryMetrics
 from app.delivery.retry import RetrySettings
 from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
+from app.delivery.watch import Watch
 from app.delivery.work import LaneSettings
 from app.kafka.producer import ProduceError, Producer
 from app.observability import logs, run_file
@@ -26,7 +27,6 @@ from app.observability.failpoints import Failpoint, failpoint
 from app.observability.health import Health
 from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
-from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
@@ -64,6 +64,7 @@ class Runtime:
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
         self.limiters: dict[str, Limiter] = {}
+        self.watches: list[Watch] = []
         self.rates: dict[str, float] = {}
         senders = {
             self.topics.destination(name): self._sender(name, configured)
@@ -108,7 +109,15 @@ class Runtime:
             may_send=lambda: self.app.heartbeat_age_s() < self.app.session_s,
             failpoint=_failpoint,
         )
-        return Sender(name, configured, lane, around, topics=self.topics)
+        sender = Sender(name, configured, lane, around, topics=self.topics)
+        topic = self.topics.destination(name)
+        self.watches.append(
+            Watch(
+                name, lane, sender, lambda: self.feeds.waiting(topic), self.clock,
+                stalled_after_s=self.settings.health.stalled_after_s, timeout_s=limits.timeout_s,
+            )
+        )  # fmt: skip
+        return sender
 
     def _share(self, held: Mapping[str, int]) -> None:
         """The share of a destination's rate is the share of its topic's partitions."""
@@ -138,10 +147,10 @@ class Runtime:
         stack.push_async_callback(self.producer.stop)
         stack.push_async_callback(self.transport.close)
         tasks = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
-        watchdog = Watchdog(lambda: 0, lambda: 0, self.clock, stalled_after_s=self.settings.health.stalled_after_s)
-        watchdog.start(asyncio.get_running_loop())
-        stack.callback(watchdog.stop)
-        tasks.append(asyncio.create_task(self._beat(watchdog), name="beat"))
+        for watch in self.watches:
+            watch.watchdog.start(asyncio.get_running_loop())
+            stack.callback(watch.watchdog.stop)
+        tasks.append(asyncio.create_task(self._beat(), name="beat"))
         stack.push_async_callback(_cancelled, tasks)
         if self.senders:
             self._add_agents()
@@ -171,9 +180,11 @@ class Runtime:
         await self.app.stop()
         self.feeds.close()
 
-    async def _beat(self, watchdog: Watchdog) -> None:
+    async def _beat(self) -> None:
         while True:
-            watchdog.beat()
+            for watch in self.watches:
+                watch.beat()
+            self.observed.stalled(max((watch.watchdog.stalled_s for watch in self.watches), default=0.0))
             for name, lane in self.lanes.items():
                 self.observed.lane(name, lane)
             await asyncio.sleep(1.0)
