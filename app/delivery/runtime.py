@@ -22,7 +22,7 @@ from app.delivery.transport import Transport, TransportSettings
 from app.delivery.watch import Watch
 from app.delivery.work import LaneSettings
 from app.kafka.producer import ProduceError, Producer
-from app.observability import logs, run_file
+from app.observability import logs, run_file, tasks
 from app.observability.failpoints import Failpoint, failpoint
 from app.observability.health import Health
 from app.observability.metrics import Metrics
@@ -146,22 +146,19 @@ class Runtime:
         await self.producer.start()
         stack.push_async_callback(self.producer.stop)
         stack.push_async_callback(self.transport.close)
-        tasks = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
+        supervised = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
         for watch in self.watches:
             watch.watchdog.start(asyncio.get_running_loop())
             stack.callback(watch.watchdog.stop)
-        tasks.append(asyncio.create_task(self._beat(), name="beat"))
-        stack.push_async_callback(_cancelled, tasks)
+        supervised.append(asyncio.create_task(self._beat(), name="beat"))
+        stack.push_async_callback(tasks.cancel, supervised)
         if self.senders:
             self._add_agents()
             stack.push_async_callback(self._stop)
             await self.app.start()
-            tasks.append(asyncio.create_task(self._crashed(), name="faust"))
+            supervised.append(asyncio.create_task(self._crashed(), name="faust"))
         log.info("started", health=address, destinations=sorted(self.lanes))
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            if error := task.exception():
-                log.error("the worker ends", task=task.get_name(), error=repr(error), exc_info=error)
+        await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
     def _add_agents(self) -> None:
@@ -196,9 +193,3 @@ class Runtime:
 def _failpoint(name: str) -> None:
     # The sender calls its own places by what they follow.
     failpoint({"after_http_2xx": Failpoint.AFTER_DELIVERY_RESPONSE}[name])
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -88,13 +88,19 @@ class Watchdog:
 
     def _run(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
-            self.check()
+            try:
+                self.check()
+            except Exception as error:
+                self._act(f"the watchdog itself has failed: {error!r}")
+                return
 
     def _end(self, reason: str) -> None:
-        logs.get("watchdog").critical("stalled", reason=reason, stacks=stacks(self._loop))
-        sys.stderr.flush()
-        # Not sys.exit: the main thread may never run another line, and nothing it holds back is worth waiting for.
-        os._exit(EXIT_STALLED)
+        try:
+            logs.get("watchdog").critical("stalled", reason=reason, stacks=stacks(self._loop))
+            sys.stderr.flush()
+        finally:
+            # Not sys.exit: the main thread may never run another line, and nothing it holds back is worth waiting for.
+            os._exit(EXIT_STALLED)
 
 
 def stacks(loop: asyncio.AbstractEventLoop | None = None) -> str:
