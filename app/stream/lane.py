@@ -108,6 +108,7 @@ class Lane:
         self._going = asyncio.Event()
         """Not set between a checkpoint and `resume`."""
         self._going.set()
+        self._damage: CorruptProfile | None = None
         self._task = asyncio.create_task(self._run(), name=f"lane {name}")
 
     # the consumer's side
@@ -145,6 +146,11 @@ class Lane:
         self._going.set()
         self._wake.set()
 
+    def damaged(self, error: CorruptProfile) -> None:
+        """Somebody else who reads the store has found it damaged: it is mended before the next batch."""
+        self._damage = error
+        self._wake.set()
+
     async def close(self) -> None:
         """Stop and give the partition up."""
         self._task.cancel()
@@ -179,6 +185,7 @@ class Lane:
                     log.error("the store is damaged; it is restored", lane=self.name, error=str(error))
                     await self._drop()
                     await self.engine.mend()
+                    self._damage = None  # what was found since then was in the store that is gone
                 except StateError:
                     raise
                 except Exception as error:
@@ -195,6 +202,10 @@ class Lane:
 
     async def _step(self) -> None:
         records = await self._take()
+        if self._damage is not None and self._going.is_set():
+            if records is not None:
+                self._uncommitted.append(records)
+            raise self._damage
         if records is None:
             return
         self._uncommitted.append(records)
@@ -208,6 +219,8 @@ class Lane:
     async def _take(self) -> Sequence[InRecord] | None:
         """The next batch; None when a commit ended meanwhile, to see whether it failed."""
         while not self._queue or not self._going.is_set():
+            if self._damage is not None and self._going.is_set():
+                return None
             self._wake.clear()
             if self._commit is None:
                 await self._wake.wait()

@@ -370,6 +370,27 @@ async def test_what_a_checkpoint_kept_back_is_dropped_with_the_partition() -> No
         assert rig.lane.done_next == 4
 
 
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_damage_that_another_has_found_is_mended_without_loss(is_idle: bool) -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("send 0-2")
+        if is_idle:
+            rig.ports.open()
+            await rig.done(3)
+        else:
+            rig.lane.offer(records(3, 5))
+            await rig.journal.until("process 3-4")
+            rig.lane.offer(records(5, 6))
+        rig.lane.damaged(CorruptProfile("a damaged timer"))
+        rig.ports.open()
+        await rig.journal.until("mended")
+        rig.lane.offer(records(3, 9))
+        await rig.done(9)
+        assert rig.engine.stored == sum(range(9))
+        assert rig.journal.entries.count("mended") == 1
+
+
 async def test_the_commit_under_way_ends_before_a_damaged_store_is_mended() -> None:
     async with running() as rig:
         rig.lane.offer(records(0, 3))
