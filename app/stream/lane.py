@@ -138,6 +138,8 @@ class Lane:
         task = self._commit
         if task is not None and not task.done():
             await asyncio.wait({task}, timeout=self._limits.checkpoint_s)
+        # What ended is in changelog and store, and Kafka has not been told.
+        self._failpoint("on_revoke")
 
     def resume(self) -> None:
         """The partition is still ours: go on from what is committed, the consumer reads it again."""

@@ -168,7 +168,8 @@ async def running(
         journal.add(f"full {full}")
 
     lane = Lane(
-        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal, failpoint=lambda name: None,
+        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal,
+        failpoint=lambda name: journal.add(f"failpoint {name}"),
         observe=lambda work, seconds: None, computed=lambda seconds: None,
     )  # fmt: skip
     try:
@@ -351,6 +352,8 @@ async def test_checkpoint_waits_also_with_a_batch_computed_ahead_and_keeps_that_
         rig.ports.open()
         await checkpoint
         assert rig.lane.done_next == 4
+        entries = rig.journal.entries
+        assert entries.index("done 4") < entries.index("failpoint on_revoke"), "with the batch done, before Kafka knows"
         for _ in range(10):
             await asyncio.sleep(0)
         assert rig.journal.of("send") == ["0-3"], "a batch left after the partition was given up"
