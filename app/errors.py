@@ -59,7 +59,6 @@ class StateErrorReason(StrEnum):
     SOURCE_RECREATED = "source_recreated"
     SOURCE_CUT = "source_cut"
     CHANGELOG_LOST = "changelog_lost"
-    PARTITION_COUNT_CHANGED = "partition_count_changed"
     DIRECTORY_LOCKED = "directory_locked"
     CORRUPT = "corrupt"
     FENCED = "fenced"

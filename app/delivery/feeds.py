@@ -49,6 +49,11 @@ class Feed:
         """The offset below which every payload is settled."""
         return self.sender.committable(self.tp.partition) if self._assigned else None
 
+    @property
+    def waiting(self) -> int:
+        """Records that the lane has not taken yet."""
+        return self._waiting
+
     def close(self) -> None:
         """The partition goes: what is not settled is read again by its next owner."""
         self._task.cancel()
@@ -110,6 +115,10 @@ class Feeds:
             for tp in sorted(wanted)
         }
         self._shared({topic: sum(tp.topic == topic for tp in wanted) for topic in self._senders})
+
+    def waiting(self, topic: str) -> int:
+        """A topic's records that its lane has not taken yet."""
+        return sum(feed.waiting for tp, feed in self._feeds.items() if tp.topic == topic)
 
     def close(self) -> None:
         """Stop feeding."""

@@ -46,6 +46,8 @@ class Lane:
         """`jitter` gives numbers uniform in [0, 1); `observe` hears every fact, at once."""
         self.in_flight = 0
         """Requests."""
+        self.answered = 0
+        """Rises with every batch that came to something, and with every dead letter; for the watchdog."""
         self._limits = configured.limits
         self._needs = configured.needs
         self._settings = settings
@@ -102,6 +104,11 @@ class Lane:
     def pending(self) -> int:
         """Records taken and not settled."""
         return sum(progress.unsettled for progress in self._partitions.values())
+
+    @property
+    def under_way(self) -> int:
+        """Records taken that do not wait here: they are in a request, or on their way to the dead letters."""
+        return self.pending - len(self._fresh) - len(self._freed) - self.parked
 
     @property
     def oldest_at(self) -> str:
@@ -205,6 +212,7 @@ class Lane:
             Payloads to be buried.
         """
         self.in_flight -= 1
+        self.answered += 1
         if heard:
             self._tell_gate(batch, outcome, now_s)
         elif batch.probe:
@@ -220,6 +228,7 @@ class Lane:
 
     def buried(self, dead: Dead, now_s: float) -> None:
         """The broker has acked the dead letter."""
+        self.answered += 1
         if dead.progress.revoked:
             return
         payload = dead.item.payload if dead.item is not None else None

@@ -65,6 +65,10 @@ class DeliveryMetrics:
         """Told this worker's share."""
         self._metrics[catalogue.LIMITER_RATE].labels(name).set(rate_per_s)
 
+    def stalled(self, seconds: float) -> None:
+        """Told what the watchdogs see."""
+        self._metrics[catalogue.STALLED].set(seconds)
+
     def lane(self, name: str, lane: Lane) -> None:
         """Looked at once a second."""
         metrics, clock = self._metrics, self._clock

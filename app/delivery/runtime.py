@@ -19,14 +19,14 @@ from app.delivery.observe import DeliveryMetrics
 from app.delivery.retry import RetrySettings
 from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
+from app.delivery.watch import Watch
 from app.delivery.work import LaneSettings
 from app.kafka.producer import ProduceError, Producer
-from app.observability import logs, run_file
+from app.observability import logs, run_file, tasks
 from app.observability.failpoints import Failpoint, failpoint
 from app.observability.health import Health
 from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
-from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
@@ -64,6 +64,7 @@ class Runtime:
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
         self.limiters: dict[str, Limiter] = {}
+        self.watches: list[Watch] = []
         self.rates: dict[str, float] = {}
         senders = {
             self.topics.destination(name): self._sender(name, configured)
@@ -108,7 +109,15 @@ class Runtime:
             may_send=lambda: self.app.heartbeat_age_s() < self.app.session_s,
             failpoint=_failpoint,
         )
-        return Sender(name, configured, lane, around, topics=self.topics)
+        sender = Sender(name, configured, lane, around, topics=self.topics)
+        topic = self.topics.destination(name)
+        self.watches.append(
+            Watch(
+                name, lane, sender, lambda: self.feeds.waiting(topic), self.clock,
+                stalled_after_s=self.settings.health.stalled_after_s, timeout_s=limits.timeout_s,
+            )
+        )  # fmt: skip
+        return sender
 
     def _share(self, held: Mapping[str, int]) -> None:
         """The share of a destination's rate is the share of its topic's partitions."""
@@ -137,22 +146,19 @@ class Runtime:
         await self.producer.start()
         stack.push_async_callback(self.producer.stop)
         stack.push_async_callback(self.transport.close)
-        tasks = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
-        watchdog = Watchdog(lambda: 0, lambda: 0, self.clock, stalled_after_s=self.settings.health.stalled_after_s)
-        watchdog.start(asyncio.get_running_loop())
-        stack.callback(watchdog.stop)
-        tasks.append(asyncio.create_task(self._beat(watchdog), name="beat"))
-        stack.push_async_callback(_cancelled, tasks)
+        supervised = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
+        for watch in self.watches:
+            watch.watchdog.start(asyncio.get_running_loop())
+            stack.callback(watch.watchdog.stop)
+        supervised.append(asyncio.create_task(self._beat(), name="beat"))
+        stack.push_async_callback(tasks.cancel, supervised)
         if self.senders:
             self._add_agents()
             stack.push_async_callback(self._stop)
             await self.app.start()
-            tasks.append(asyncio.create_task(self._crashed(), name="faust"))
+            supervised.append(asyncio.create_task(self._crashed(), name="faust"))
         log.info("started", health=address, destinations=sorted(self.lanes))
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            if error := task.exception():
-                log.error("the worker ends", task=task.get_name(), error=repr(error), exc_info=error)
+        await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
     def _add_agents(self) -> None:
@@ -171,9 +177,11 @@ class Runtime:
         await self.app.stop()
         self.feeds.close()
 
-    async def _beat(self, watchdog: Watchdog) -> None:
+    async def _beat(self) -> None:
         while True:
-            watchdog.beat()
+            for watch in self.watches:
+                watch.beat()
+            self.observed.stalled(max((watch.watchdog.stalled_s for watch in self.watches), default=0.0))
             for name, lane in self.lanes.items():
                 self.observed.lane(name, lane)
             await asyncio.sleep(1.0)
@@ -185,9 +193,3 @@ class Runtime:
 def _failpoint(name: str) -> None:
     # The sender calls its own places by what they follow.
     failpoint({"after_http_2xx": Failpoint.AFTER_DELIVERY_RESPONSE}[name])
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

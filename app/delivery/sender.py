@@ -56,6 +56,8 @@ class Sender:
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = False
+        self._takes_turn = False
+        """Whether it waits for the rate."""
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
         """Take over records of one partition, in order; waits while the lane is full.
@@ -85,6 +87,20 @@ class Sender:
     def committable(self, partition: int) -> int | None:
         """The offset that may be committed; None for a partition that is not ours."""
         return self._lane.committable(partition)
+
+    def overdue(self, waiting: int) -> int:
+        """Records that something should be happening to; for the watchdog.
+
+        0 while all of them wait by right: for the moment of a retry, the rate, an operator, or a vendor that is
+        down or asked for a pause.
+
+        Args:
+            waiting: Records that the lane has not taken yet. They wait by right while it has no room.
+        """
+        lane = self._lane
+        if lane.under_way > 0 or (lane.ready(self._around.clock.monotonic_s()) and not self._takes_turn):
+            return lane.pending + waiting
+        return waiting if lane.has_room else 0
 
     def resume(self) -> None:
         """By hand, after a pause, a brake or a receiver that was gone."""
@@ -117,7 +133,9 @@ class Sender:
             if not self._lane.ready(clock.monotonic_s()):
                 await self._until(self._lane.wake_s())
                 continue
+            self._takes_turn = True
             await self._around.turn()
+            self._takes_turn = False
             if not self._around.may_send():
                 await self._around.sleep(FENCE_CHECK_S)
                 continue

@@ -85,11 +85,6 @@ def check(message: Message) -> None:
         raise InvalidEvent(InvalidEventReason.FIELD_MISSING, "a track call needs the name of its event")
 
 
-def encode(message: Message) -> bytes:
-    """The message as JSON."""
-    return orjson.dumps(message)
-
-
 def _depth(value: bytes) -> int:
     deepest = depth = 0
     for byte in _IN_STRINGS.sub(b"", value):

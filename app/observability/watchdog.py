@@ -27,6 +27,7 @@ class Watchdog:
     Args:
         lag: Records that wait, as last known. Called from another thread: it must only read.
         progress: Any number that changes with every commit. Called from another thread too.
+        name: What is watched, where a process watches several things.
         stalled_after_s: Lag without a commit for so long is a stall. So is a loop that has not called `beat`.
         act: What a stall causes; told the reason. The default logs every stack and exits with 70.
     """
@@ -39,7 +40,9 @@ class Watchdog:
         *,
         stalled_after_s: float = 60.0,
         act: Callable[[str], None] | None = None,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._lag = lag
         self._progress = progress
         self._clock = clock
@@ -67,7 +70,8 @@ class Watchdog:
             self._moved_s = now_s
         self.stalled_s = now_s - self._moved_s
         if self.stalled_s >= self._stalled_after_s:
-            self._act(f"lag of {self._lag()} records and no commit for {self.stalled_s:.0f} s")
+            what = f"{self._name}: " if self._name else ""
+            self._act(f"{what}lag of {self._lag()} records and no commit for {self.stalled_s:.0f} s")
         elif self._beaten_s is not None and now_s - self._beaten_s >= self._stalled_after_s:
             self._act(f"the event loop has stood still for {now_s - self._beaten_s:.0f} s")
 
@@ -84,13 +88,19 @@ class Watchdog:
 
     def _run(self, interval_s: float) -> None:
         while not self._stop.wait(interval_s):
-            self.check()
+            try:
+                self.check()
+            except Exception as error:
+                self._act(f"the watchdog itself has failed: {error!r}")
+                return
 
     def _end(self, reason: str) -> None:
-        logs.get("watchdog").critical("stalled", reason=reason, stacks=stacks(self._loop))
-        sys.stderr.flush()
-        # Not sys.exit: the main thread may never run another line, and nothing it holds back is worth waiting for.
-        os._exit(EXIT_STALLED)
+        try:
+            logs.get("watchdog").critical("stalled", reason=reason, stacks=stacks(self._loop))
+            sys.stderr.flush()
+        finally:
+            # Not sys.exit: the main thread may never run another line, and nothing it holds back is worth waiting for.
+            os._exit(EXIT_STALLED)
 
 
 def stacks(loop: asyncio.AbstractEventLoop | None = None) -> str:

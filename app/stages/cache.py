@@ -44,10 +44,6 @@ class ProfileCache:
             self._resize(key, len(data) if data is not None else _LOADED_BYTES)
         return held
 
-    def get(self, key: bytes) -> Profile:
-        """A profile that has been loaded."""
-        return self._profiles[key]
-
     def put(self, key: bytes, profile: Profile, size: int) -> None:
         """A profile was encoded in so many bytes: it is now the newest."""
         held, sizes = self._profiles, self._sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -57,29 +58,18 @@ class ComputeStage:
         generation: int = 0,
         cache_bytes: int = 32 << 20,
     ) -> None:
-        self._topics = topics
-        self._partition = partition
         self._state = state
-        self._epoch = epoch
-        self._epoch_bits = int(epoch[:8] or "0", 16)
-        self._rules = rules
-        self._generation = generation
-        self._cache = ProfileCache(state, cache_bytes)
-        self.reload()
+        self._place = _Place(topics, partition, epoch, int(epoch[:8] or "0", 16), rules, generation)
+        self._held = _Held(self._place, state, ProfileCache(state, cache_bytes))
 
     @property
     def src_next(self) -> int:
         """The offset from which this partition has to be read."""
-        return self._meta.src_next
+        return self._held.meta.src_next
 
     def reload(self) -> None:
         """Forget everything that is not in the state: a batch that was dropped must leave no trace."""
-        held = self._state.get(META)
-        self._meta = Meta.decode(held) if held is not None else Meta(epoch=self._epoch)
-        self._cache.clear()
-        self._seen = SeenWindow(self._state, self._meta)
-        catalog = self._state.get(CATALOG_KEY)
-        self._use(msgspec.json.decode(catalog, type=Catalog) if catalog is not None else Catalog())
+        self._held = _Held(self._place, self._state, self._held.cache)
 
     def process(self, records: Sequence[InRecord]) -> Work:
         """The work of a batch. The state is as if it had been done; nothing has left the process.
@@ -90,7 +80,7 @@ class ComputeStage:
         poisoned: dict[int, str] = {}
         while True:
             try:
-                work = _Batch(self, records, poisoned).run()
+                work = _Batch(self._place, self._held, records, poisoned).run()
             except _Poison as poison:
                 poisoned[poison.offset] = poison.message
                 self.reload()
@@ -99,7 +89,38 @@ class ComputeStage:
                     self._state.push(work.writes)
                 return work
 
-    def _use(self, catalog: Catalog) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which partition it is, and what holds for all of its life."""
+
+    topics: Topics
+    partition: int
+    epoch: str
+    epoch_bits: int
+    """The first 32 bits of the epoch, for each profile."""
+    rules: IdentityRules
+    generation: int
+
+
+class _Held:
+    """What is kept from batch to batch. All of it follows from the state, so it can be thrown away at any time."""
+
+    __slots__ = ("_topics", "cache", "meta", "plan", "router", "seen")
+
+    def __init__(self, place: _Place, state: Overlay, cache: ProfileCache) -> None:
+        """The cache is emptied."""
+        self._topics = place.topics
+        held = state.get(META)
+        self.meta = Meta.decode(held) if held is not None else Meta(epoch=place.epoch)
+        cache.clear()
+        self.cache = cache
+        self.seen = SeenWindow(state, self.meta)
+        catalog = state.get(CATALOG_KEY)
+        self.use(msgspec.json.decode(catalog, type=Catalog) if catalog is not None else Catalog())
+
+    def use(self, catalog: Catalog) -> None:
+        """These definitions and connections are in force from the next record on."""
         ready, _ = compile_ready(catalog.definitions)
         self.plan: Plan = compile_plan(ready)
         self.router = Router(catalog, self._topics)
@@ -122,14 +143,15 @@ class _Poison(Exception):
 class _Batch:
     """One run over one batch."""
 
-    def __init__(self, stage: ComputeStage, records: Sequence[InRecord], poisoned: dict[int, str]) -> None:
-        self.stage = stage
+    def __init__(self, place: _Place, held: _Held, records: Sequence[InRecord], poisoned: dict[int, str]) -> None:
+        self.place = place
+        self.held = held
         self.records = records
         self.poisoned = poisoned
-        self.meta = stage._meta
+        self.meta = held.meta
         self.work = Work(src_next=max(records[-1].offset + 1, self.meta.src_next))
         self.dirty: dict[bytes, Profile] = {}
-        self.topic = stage._topics.profiles_in
+        self.topic = place.topics.profiles_in
 
     def run(self) -> Work:
         facts = self.work.facts
@@ -147,10 +169,10 @@ class _Batch:
             return self.work
         events = [(record, body) for record, body in parsed if body["kind"] == "event"]
         # Also of messages that nothing looks at, and of records applied before: under their ids another must not count.
-        repeats = self.stage._seen.take((record.key or b"", body["id"], body["at"]) for record, body in events)
+        repeats = self.held.seen.take((record.key or b"", body["id"], body["at"]) for record, body in events)
         for (_, body), repeat in zip(events, repeats, strict=True):
             body["repeat"] = repeat
-        self.profiles = self.stage._cache.load(record.key for record, _ in parsed if record.key is not None)
+        self.profiles = self.held.cache.load(record.key for record, _ in parsed if record.key is not None)
         for record, body in parsed:
             try:
                 self._apply(record, body)
@@ -188,14 +210,14 @@ class _Batch:
     def _dead(self, record: InRecord, reason: str, message: str) -> None:
         facts = self.work.facts
         facts.invalid[reason] = facts.invalid.get(reason, 0) + 1
-        letter = dead_record(record, self.topic, self.stage._partition, reason=reason, message=message)
-        self.work.emit(self.stage._topics.events_dead, self.stage._partition, letter)
+        letter = dead_record(record, self.topic, self.place.partition, reason=reason, message=message)
+        self.work.emit(self.place.topics.events_dead, self.place.partition, letter)
 
     def _apply(self, record: InRecord, body: dict[str, Any]) -> None:
         kind = body["kind"]
         if kind == "catalog":
             encoded = msgspec.json.encode(body["catalog"])
-            self.stage._use(body["catalog"])
+            self.held.use(body["catalog"])
             self.work.writes[CATALOG_KEY] = encoded
             return
         key = record.key
@@ -215,8 +237,8 @@ class _Batch:
     def _event(self, key: bytes, profile: Profile, record: InRecord, body: dict[str, Any]) -> None:
         message: Message = body["message"]
         at_ms: int = body["at"]
-        plan = self.stage.plan
-        found = identifiers_of(message, self.stage._rules)
+        plan = self.held.plan
+        found = identifiers_of(message, self.place.rules)
         name = event_name(message)
         if (
             profile.plan == plan.version
@@ -246,9 +268,9 @@ class _Batch:
         self._done(key, profile, record, application)
 
     def _application(self, key: bytes, profile: Profile, record: InRecord) -> Application:
-        stage = self.stage
+        place = self.place
         return Application(
-            stage.plan, profile, key.decode(), stage._epoch, (self.topic, stage._partition, record.offset)
+            self.held.plan, profile, key.decode(), place.epoch, (self.topic, place.partition, record.offset)
         )
 
     def _done(self, key: bytes, profile: Profile, record: InRecord, application: Application) -> None:
@@ -258,7 +280,7 @@ class _Batch:
             self._emit(change)
 
     def _emit(self, change: Change) -> None:
-        router, partition, counts = self.stage.router, self.stage._partition, self.work.facts.changes
+        router, partition, counts = self.held.router, self.place.partition, self.work.facts.changes
         verb = "computed" if change.kind == "trait" else "entered" if change.value else "exited"
         counts[verb] = counts.get(verb, 0) + 1
         for topic, key, value, headers in (*router.route(change), router.cloud_event(change)):
@@ -266,13 +288,13 @@ class _Batch:
 
     def _settle(self) -> None:
         """Encode what the batch changed: state, then seen ids, then the meta record; the index is local."""
-        work, stage, meta = self.work, self.stage, self.meta
+        work, place, held, meta = self.work, self.place, self.held, self.meta
         writes, changelog = work.writes, work.changelog
         changelog.extend(writes.items())
-        encode, bits = codec.encode, stage._epoch_bits
+        encode, bits = codec.encode, place.epoch_bits
         for key, profile in self.dirty.items():
             data = encode(profile, bits)
-            stage._cache.put(key, profile, len(data))
+            held.cache.put(key, profile, len(data))
             if profile.armed_due != profile.indexed_due:
                 if profile.indexed_due:
                     writes[timer_key(profile.indexed_due, key)] = None
@@ -281,10 +303,10 @@ class _Batch:
                 profile.indexed_due = profile.armed_due
             writes[PROFILE + key] = data
             changelog.append((PROFILE + key, data))
-        stage._seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
+        held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
         meta.src_next = work.src_next
-        meta.epoch = stage._epoch
-        meta.generation = stage._generation
+        meta.epoch = place.epoch
+        meta.generation = place.generation
         encoded = meta.encode()
         writes[META] = encoded
         changelog.append((META, encoded))

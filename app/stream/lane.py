@@ -105,7 +105,10 @@ class Lane:
         """When the newest of those records was appended."""
         self._commit: asyncio.Task[None] | None = None
         self._uncommitted: deque[Sequence[InRecord]] = deque()
-        self._paused = False
+        self._going = asyncio.Event()
+        """Not set between a checkpoint and `resume`."""
+        self._going.set()
+        self._damage: CorruptProfile | None = None
         self._task = asyncio.create_task(self._run(), name=f"lane {name}")
 
     # the consumer's side
@@ -125,18 +128,29 @@ class Lane:
         self._wake.set()
 
     async def checkpoint(self) -> None:
-        """Let the batch under way end, within the budget, and take no other until `resume`."""
-        self._paused = True
+        """Let the batch under way end, within the budget, and begin nothing else until `resume`.
+
+        That includes the batch that has been computed meanwhile: once the partition is given up its new owner restores,
+        and whatever this lane sent from then on would be a foreign write to be found and repaired.
+        """
+        self._going.clear()
         self._clear_queue()
         task = self._commit
         if task is not None and not task.done():
             await asyncio.wait({task}, timeout=self._limits.checkpoint_s)
+        # What ended is in changelog and store, and Kafka has not been told.
+        self._failpoint("on_revoke")
 
     def resume(self) -> None:
         """The partition is still ours: go on from what is committed, the consumer reads it again."""
         self._clear_queue()
         self.read_next = self._after_uncommitted()
-        self._paused = False
+        self._going.set()
+        self._wake.set()
+
+    def damaged(self, error: CorruptProfile) -> None:
+        """Somebody else who reads the store has found it damaged: it is mended before the next batch."""
+        self._damage = error
         self._wake.set()
 
     async def close(self) -> None:
@@ -171,14 +185,15 @@ class Lane:
                     delay_s = 0.1
                 except CorruptProfile as error:
                     log.error("the store is damaged; it is restored", lane=self.name, error=str(error))
-                    self._drop()
+                    await self._drop()
                     await self.engine.mend()
+                    self._damage = None  # what was found since then was in the store that is gone
                 except StateError:
                     raise
                 except Exception as error:
                     # The broker, almost always. What was computed is dropped and computed again: the same ids go out.
                     log.warning("a batch failed and is tried again", lane=self.name, error=repr(error))
-                    self._drop()
+                    await self._drop()
                     await asyncio.sleep(delay_s)
                     delay_s = min(2 * delay_s, RETRY_DELAY_S_MAX)
         except asyncio.CancelledError:
@@ -189,6 +204,10 @@ class Lane:
 
     async def _step(self) -> None:
         records = await self._take()
+        if self._damage is not None and self._going.is_set():
+            if records is not None:
+                self._uncommitted.append(records)
+            raise self._damage
         if records is None:
             return
         self._uncommitted.append(records)
@@ -196,11 +215,14 @@ class Lane:
         work = self.engine.process(records)
         self._computed(monotonic() - started_s)
         await self._committed()
+        await self._going.wait()
         self._commit = asyncio.create_task(self._carry_out(work, records))
 
     async def _take(self) -> Sequence[InRecord] | None:
         """The next batch; None when a commit ended meanwhile, to see whether it failed."""
-        while not self._queue or self._paused:
+        while not self._queue or not self._going.is_set():
+            if self._damage is not None and self._going.is_set():
+                return None
             self._wake.clear()
             if self._commit is None:
                 await self._wake.wait()
@@ -226,8 +248,9 @@ class Lane:
 
     async def _committed(self) -> None:
         if self._commit is not None:
-            task, self._commit = self._commit, None
-            await task
+            # Known until it has ended: a checkpoint that comes meanwhile waits for it too.
+            await self._commit
+            self._commit = None
 
     async def _carry_out(self, work: Work, records: Sequence[InRecord]) -> None:
         started_s = asyncio.get_running_loop().time()
@@ -238,9 +261,13 @@ class Lane:
         self.done_at_ms = max(self.done_at_ms, records[-1].timestamp)
         self._observe(work, asyncio.get_running_loop().time() - started_s)
 
-    def _drop(self) -> None:
-        """Put what is not committed back to the front of the queue."""
-        self._commit = None
+    async def _drop(self) -> None:
+        """Put what is not committed back to the front of the queue, once the commit under way has ended or failed."""
+        if self._commit is not None:
+            await asyncio.wait({self._commit})
+            error, self._commit = self._commit.exception(), None
+            if isinstance(error, StateError):
+                raise error  # any other is that of the try to come, if it lasts
         self.engine.drop()
         self._queue.extendleft(reversed(self._uncommitted))
         self._queued += sum(map(len, self._uncommitted))

@@ -12,7 +12,7 @@ from app.identity.simple import IdentityRules
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkReader
 from app.kafka.producer import Producer
-from app.observability import catalogue, logs, run_file
+from app.observability import catalogue, logs, run_file, tasks
 from app.observability.failpoints import Failpoint, failpoint
 from app.observability.health import Health
 from app.observability.metrics import Metrics
@@ -122,14 +122,14 @@ class Runtime:
         )
         watchdog.start(asyncio.get_running_loop())
         stack.callback(watchdog.stop)
-        tasks = [
+        supervised = [
             asyncio.create_task(pump.run(), name="timers"),
             asyncio.create_task(self._beat(watchdog), name="beat"),
             asyncio.create_task(self._crashed(), name="faust"),
+            asyncio.create_task(self._failed(), name="partitions"),
         ]
-        stack.push_async_callback(_cancelled, tasks)
-        error = await self.failure
-        log.error("the worker ends", error=str(error))
+        stack.push_async_callback(tasks.cancel, supervised)
+        await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
     async def _stop(self) -> None:
@@ -287,16 +287,11 @@ class Runtime:
             self.observed.stored(partition, store.size_bytes())
 
     async def _crashed(self) -> None:
-        error = await self.app.crashed()
-        if not self.failure.done():
-            self.failure.set_result(RuntimeError(f"Faust has given up: {error!r}"))
+        raise RuntimeError(f"Faust has given up: {await self.app.crashed()!r}")
+
+    async def _failed(self) -> None:
+        raise await self.failure
 
 
 def _failpoint(name: str) -> None:
     failpoint(Failpoint(name))
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, RdictIter, WriteBatch, WriteBufferManager, WriteOptions
 
 from app.errors import StateError, StateErrorReason
 from app.profiles.codec import CorruptProfile
@@ -73,7 +73,7 @@ class PartitionStore:
     """One partition's state on disk.
 
     Raises:
-        CorruptProfile: by `get`, `get_many` and `write`, when RocksDB finds its files damaged.
+        CorruptProfile: by what reads and by `write`, when RocksDB finds its files damaged.
         StateError: DIRECTORY_LOCKED when another process holds it; CORRUPT when it cannot be read. `quarantine` then
             takes it away, and a new one is restored from the changelog.
     """
@@ -163,7 +163,8 @@ class PartitionStore:
         The search starts where the last one found the first entry: what is before that is deleted keys to walk over.
         """
         first = True
-        for count, key in enumerate(self._db.keys(from_key=self._timers_from)):
+        for count, entry in enumerate(self._from(self._timers_from)):
+            key: bytes = entry.key()
             if count >= limit or not key.startswith(TIMER):
                 return
             due, profile = due_of(key)
@@ -181,10 +182,25 @@ class PartitionStore:
 
     def profiles(self) -> Iterator[tuple[bytes, bytes]]:
         """Every (profile, bytes); for checks, exports and tests."""
-        for key, value in self._db.items(from_key=PROFILE):
+        for entry in self._from(PROFILE):
+            key: bytes = entry.key()
             if not key.startswith(PROFILE):
                 return
-            yield key[len(PROFILE) :], value
+            yield key[len(PROFILE) :], entry.value()
+
+    def _from(self, key: bytes) -> Iterator[RdictIter]:
+        """The entries from a key on, in order: the same object, moved on."""
+        entries = self._db.iter()
+        entries.seek(key)
+        while entries.valid():
+            yield entries
+            entries.next()
+        try:
+            entries.status()
+        except Exception as error:
+            # What cannot be read looks like the end: whoever is behind it would be forgotten.
+            self._raise_for(error)
+            raise
 
     def flush(self) -> None:
         """Write what is in memory to disk; blocks."""

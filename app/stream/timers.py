@@ -9,6 +9,7 @@ from app.clock import Clock
 from app.kafka.admin import Admin
 from app.kafka.producer import ProduceError, Producer
 from app.observability import logs
+from app.profiles.codec import CorruptProfile
 from app.stages import envelope
 from app.stages.timers import SourceProgress, TimerGate
 from app.stream.lane import Lane
@@ -83,7 +84,10 @@ class TimerPump:
         await self._ask([partition for partition in serving if not self._gates[partition].waiting])
         for partition, (store, lane) in serving.items():
             until_ms = self._gates[partition].until_ms(lane.done_next or 0)
-            await self._fire(partition, store, until_ms)
+            try:
+                await self._fire(partition, store, until_ms)
+            except CorruptProfile as error:
+                lane.damaged(error)
 
     async def _ask(self, partitions: list[int]) -> None:
         if not partitions:

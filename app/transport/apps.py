@@ -98,9 +98,12 @@ class BatchApp:
         return consumer.heartbeat_age_s()
 
     def highwater(self, tp: TP) -> int:
-        """The offset behind a partition's newest record, as of its last fetch; 0 before the first."""
+        """The offset behind a partition's newest record, as of its last fetch; 0 before the first, and if not ours."""
         consumer: BatchConsumer = self.faust.consumer
-        return consumer.highwater(tp) or 0
+        try:
+            return consumer.highwater(tp) or 0
+        except AssertionError:
+            return 0  # aiokafka's word for it; another thread may have taken the partition away this very moment
 
 
 def _faust_app(options: AppOptions) -> faust.App:

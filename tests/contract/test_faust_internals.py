@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+import aiokafka
 import faust
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -251,6 +252,12 @@ def test_consumer_message_takes_what_a_batch_gives() -> None:
     message = ConsumerMessage("t", 0, 7, 1.5, 0, None, None, "value", None, None, None, tp, generation_id=3)
     assert (message.topic, message.partition, message.offset, message.timestamp) == ("t", 0, 7, 1.5)
     assert (message.value, message.tp, message.generation_id, message.acked) == ("value", tp, 3, False)
+
+
+async def test_the_highwater_of_a_partition_that_is_not_assigned_is_an_assertion() -> None:
+    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(AssertionError, match="not assigned"):
+        consumer.highwater(TP("somewhere", 0))
 
 
 async def test_schema_hands_the_value_on_untouched() -> None:

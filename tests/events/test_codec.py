@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidEvent, InvalidEventReason
-from app.events.codec import DEPTH_MAX, EVENT_BYTES_MAX, check, dead_letter, decode, encode
+from app.events.codec import DEPTH_MAX, EVENT_BYTES_MAX, check, dead_letter, decode
 
 GOOD: dict[str, Any] = {"type": "track", "event": "Order Completed", "userId": "u1", "properties": {"total": 9.5}}
 R = InvalidEventReason
@@ -101,7 +101,7 @@ def test_every_reason_is_tried() -> None:
 )
 def test_good(value: bytes) -> None:
     message = decode(value)
-    assert decode(encode(message)) == message
+    assert decode(orjson.dumps(message)) == message
 
 
 def test_the_limit_itself_is_allowed() -> None:

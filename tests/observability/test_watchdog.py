@@ -87,6 +87,26 @@ def test_it_looks_by_itself_from_a_thread() -> None:
         watchdog.stop()
 
 
+def test_a_watchdog_that_fails_says_so_and_does_not_just_go_away() -> None:
+    reasons: list[str] = []
+    ended = threading.Event()
+
+    def act(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+
+    def broken() -> int:
+        raise RuntimeError("planted")
+
+    watchdog = Watchdog(broken, lambda: 0, ManualClock(), act=act)
+    watchdog.start(interval_s=0.001)
+    try:
+        assert ended.wait(10)
+    finally:
+        watchdog.stop()
+    assert reasons == ["the watchdog itself has failed: RuntimeError('planted')"]
+
+
 async def test_the_stacks_name_threads_and_tasks() -> None:
     async def waits_for_ever() -> None:
         await asyncio.Event().wait()

@@ -78,9 +78,9 @@ PLANTED = [
     Planted(
         "seen ids are sent before the state they belong to",
         "app/stages/compute.py",
-        "        encode, bits = codec.encode, stage._epoch_bits\n",
-        "        stage._seen.settle(meta.clock_ms // DAY_MS, writes, changelog)\n"
-        "        encode, bits = codec.encode, stage._epoch_bits\n",
+        "        encode, bits = codec.encode, place.epoch_bits\n",
+        "        held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)\n"
+        "        encode, bits = codec.encode, place.epoch_bits\n",
     ),
     Planted(
         "a partition's seen ids are not restored",

@@ -31,17 +31,17 @@ def cache(max_bytes: int) -> tuple[ProfileCache, CountingStore]:
 
 def test_what_is_held_is_not_read_again() -> None:
     profiles, store = cache(1_000_000)
-    profiles.load([b"a", b"b", b"a", b"new"])
+    held = profiles.load([b"a", b"b", b"a", b"new"])
     assert store.read == [b"a", b"b", b"new"]
-    assert [profiles.get(key).sequence for key in (b"a", b"b", b"new")] == [1, 2, 0]
+    assert [held[key].sequence for key in (b"a", b"b", b"new")] == [1, 2, 0]
     profiles.load([b"a", b"c", b"new"])
     assert store.read == [b"a", b"b", b"new", b"c"]
 
 
 def test_what_was_written_longest_ago_goes_first() -> None:
     profiles, store = cache(100)
-    profiles.load([b"a", b"b", b"c"])
-    profiles.put(b"a", profiles.get(b"a"), 40)
+    held = profiles.load([b"a", b"b", b"c"])
+    profiles.put(b"a", held[b"a"], 40)
     store.read.clear()
     # b and c are older than a, which was just written; two fit.
     profiles.load([b"a"])
@@ -52,17 +52,14 @@ def test_what_was_written_longest_ago_goes_first() -> None:
 
 def test_the_batch_at_hand_is_never_evicted() -> None:
     profiles, _ = cache(0)
-    profiles.load([b"a", b"b", b"c"])
-    assert [profiles.get(key).sequence for key in (b"a", b"b", b"c")] == [1, 2, 3]
-    profiles.load([b"a"])
-    assert profiles.get(b"a").sequence == 1
+    held = profiles.load([b"a", b"b", b"c"])
+    assert [held[key].sequence for key in (b"a", b"b", b"c")] == [1, 2, 3]
+    assert profiles.load([b"a"])[b"a"].sequence == 1
 
 
 def test_clear_reads_everything_again() -> None:
     profiles, store = cache(1_000_000)
-    profiles.load([b"a"])
-    profiles.get(b"a").sequence = 99
+    profiles.load([b"a"])[b"a"].sequence = 99
     profiles.clear()
-    profiles.load([b"a"])
-    assert profiles.get(b"a").sequence == 1
+    assert profiles.load([b"a"])[b"a"].sequence == 1
     assert store.read == [b"a", b"a"]

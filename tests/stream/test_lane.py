@@ -168,7 +168,8 @@ async def running(
         journal.add(f"full {full}")
 
     lane = Lane(
-        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal, failpoint=lambda name: None,
+        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal,
+        failpoint=lambda name: journal.add(f"failpoint {name}"),
         observe=lambda work, seconds: None, computed=lambda seconds: None,
     )  # fmt: skip
     try:
@@ -331,6 +332,96 @@ async def test_checkpoint_waits_for_the_batch_under_way_and_takes_no_other() -> 
         assert rig.lane.done_next == 4
         await asyncio.sleep(0)
         assert rig.journal.of("process") == ["0-3"]
+
+
+async def one_ahead(rig: Rig) -> None:
+    """A batch waits for its ack, and the next one has been computed."""
+    rig.lane.offer(records(0, 4))
+    await rig.journal.until("send 0-3")
+    rig.lane.offer(records(4, 8))
+    await rig.journal.until("process 4-7")
+    await asyncio.sleep(0)
+
+
+async def test_checkpoint_waits_also_with_a_batch_computed_ahead_and_keeps_that_one_back() -> None:
+    async with running() as rig:
+        await one_ahead(rig)
+        checkpoint = asyncio.create_task(rig.lane.checkpoint())
+        await asyncio.sleep(0)
+        assert not checkpoint.done(), "the batch under way was not waited for"
+        rig.ports.open()
+        await checkpoint
+        assert rig.lane.done_next == 4
+        entries = rig.journal.entries
+        assert entries.index("done 4") < entries.index("failpoint on_revoke"), "with the batch done, before Kafka knows"
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert rig.journal.of("send") == ["0-3"], "a batch left after the partition was given up"
+        rig.lane.resume()
+        await rig.done(8)
+        assert rig.journal.of("process") == ["0-3", "4-7"]
+        assert rig.engine.stored == sum(range(8))
+
+
+async def test_what_a_checkpoint_kept_back_is_dropped_with_the_partition() -> None:
+    async with running() as rig:
+        await one_ahead(rig)
+        rig.ports.open()
+        await rig.lane.checkpoint()
+        await rig.lane.close()
+        assert rig.journal.of("send") == ["0-3"]
+        assert rig.lane.done_next == 4
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_damage_that_another_has_found_is_mended_without_loss(is_idle: bool) -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("send 0-2")
+        if is_idle:
+            rig.ports.open()
+            await rig.done(3)
+        else:
+            rig.lane.offer(records(3, 5))
+            await rig.journal.until("process 3-4")
+            rig.lane.offer(records(5, 6))
+        rig.lane.damaged(CorruptProfile("a damaged timer"))
+        rig.ports.open()
+        await rig.journal.until("mended")
+        rig.lane.offer(records(3, 9))
+        await rig.done(9)
+        assert rig.engine.stored == sum(range(9))
+        assert rig.journal.entries.count("mended") == 1
+
+
+async def test_the_commit_under_way_ends_before_a_damaged_store_is_mended() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("send 0-2")
+        rig.engine.damaged = {4}
+        rig.lane.offer(records(3, 6))
+        await rig.journal.until("process 3-5")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert "mended" not in rig.journal.entries, "its write would go into the store that is being restored"
+        rig.ports.open()
+        await rig.done(6)
+        entries = rig.journal.entries
+        assert entries.index("done 3") < entries.index("mended")
+        assert rig.engine.stored == sum(range(6))
+
+
+async def test_another_owner_that_shows_while_a_batch_is_dropped_is_fatal() -> None:
+    async with running() as rig:
+        rig.lane.offer(records(0, 3))
+        await rig.journal.until("send 0-2")
+        rig.engine.refused = {4: ConnectionError("no store")}
+        rig.ports.fenced = True
+        rig.lane.offer(records(3, 6))
+        await rig.journal.until("process 3-5")
+        rig.ports.open()
+        await rig.journal.until("fatal")
+        assert isinstance(rig.fatal[0], StateError)
 
 
 async def test_checkpoint_gives_up_after_its_budget() -> None:

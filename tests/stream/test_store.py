@@ -116,6 +116,24 @@ def test_timers_are_found_after_everything_was_forgotten(tmp_path: Path, share: 
         assert list(store.timers_until(100, 1)) == [(90, b"b")]
 
 
+def test_damage_among_the_timers_is_no_end_of_them(tmp_path: Path, share: StoreShare) -> None:
+    # Names so long that the index has many blocks: only one in the middle is damaged.
+    timers = [(1_000 + number, b"%05d" % number + os.urandom(200)) for number in range(2_000)]
+    with opened(tmp_path / "s", share) as store:
+        store.write({timer_key(*each): b"" for each in timers}, 1)
+        store.flush()
+        assert list(store.timers_until(1 << 40, 1 << 40)) == timers
+    (file,) = [each for each in (tmp_path / "s").glob("*.sst") if each.stat().st_size > 100_000]
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 40] = bytes(byte ^ 0xFF for byte in data[middle : middle + 40])
+    file.write_bytes(data)
+    with opened(tmp_path / "s", StoreShare(StoreBudget(8 << 20, 8 << 20))) as store:
+        assert list(store.timers_until(1_100, 1 << 40)) == timers[:101], "what can be read is read"
+        with pytest.raises(CorruptProfile, match="checksum"):
+            list(store.timers_until(1 << 40, 1 << 40))
+
+
 def test_ids_of_days_out_of_the_window_go(tmp_path: Path, share: StoreShare) -> None:
     hashed = seen_hash(b"p", "m:1")
     days = list(range(100, 100 + DAYS_KEPT + 3))

@@ -21,7 +21,8 @@ PATH = "/hooks/crm"
 BROKEN_EVERY = 100
 """Messages, about, from one 500 to the next."""
 BUSY_EVERY = 600
-"""Messages, about, from one 429 with Retry-After: 1 to the next: it stops the whole destination for that second."""
+"""Messages, about, from one 503 to the next. Without a Retry-After: that would stop the whole destination, and the
+latencies that the demo shows would be those of the script."""
 _BODY_BYTES_MAX = 1 << 20
 
 OnValue = Callable[["Value"], None]
@@ -52,7 +53,7 @@ class Received:
     repeats_count: int = 0
     """Requests whose webhook-id had been taken before: allowed, and dropped."""
     turned_away_count: int = 0
-    """Requests answered 429 or 500 by the script; each must come again."""
+    """Requests answered 503 or 500 by the script; each must come again."""
     forged_count: int = 0
     """Requests whose signature did not fit."""
     unreadable_count: int = 0
@@ -136,7 +137,7 @@ class Receiver:
         self._turned_away.add(webhook_id)
         if self._until_busy <= 0:
             self._until_busy = self._random.randint(BUSY_EVERY // 2, BUSY_EVERY * 3 // 2)
-            return web.json_response({"error": "busy"}, status=429, headers={"Retry-After": "1"})
+            return web.json_response({"error": "busy"}, status=503)
         self._until_broken = self._random.randint(BROKEN_EVERY // 2, BROKEN_EVERY * 3 // 2)
         return web.json_response({"error": "out of order"}, status=500)
 
