@@ -68,6 +68,14 @@ class Application:
             due_ms = evaluate(self.plan, self.scene, touched, self.anonymous, self._emit)
             self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
 
+    def refresh(self) -> None:
+        """Evaluate by a plan that is new to the profile; cells of definitions that are gone are dropped."""
+        cells = self.profile.cells
+        for gone in [cell for cell in cells if cell not in self.plan.cells]:
+            del cells[gone]
+        due_ms = evaluate(self.plan, self.scene, self._take_identifiers(()), self.anonymous, self._emit)
+        self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
+
     def _take_identifiers(self, found: Iterable[tuple[str, str]]) -> list[int]:
         """What a profile's first identifying identifier touches, or a plan that is new to it: any answer may turn."""
         profile, plan = self.profile, self.plan

@@ -205,6 +205,12 @@ CHANGES = _counter(
     "Changes computed: entered, exited, computed.",
     "A sudden rise of exited: events have stopped arriving, or a definition was edited.",
 )
+REFRESHED = _counter(
+    "profiles_refreshed_total",
+    (),
+    "Profiles evaluated anew, without an event of theirs, because definitions had changed.",
+    "Grows after an edit until all are done. Growing all the time: two configurations are applied in turn.",
+)
 TIMERS_FIRED = _counter(
     "timers_fired_total",
     (),

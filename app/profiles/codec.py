@@ -25,6 +25,7 @@ _HEAD = struct.Struct(">BIqIq")
 _BEHIND_CRC = struct.Struct(">qIq")
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder = msgspec.msgpack.Decoder()
+_front_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])
 _crc32c: Callable[[bytes], int] = google_crc32c.value
 
 
@@ -85,6 +86,11 @@ def check(data: bytes) -> None:
 def w_of(data: bytes) -> int:
     """The offset last applied to a profile, without decoding it."""
     return _HEAD.unpack_from(data)[2]  # type: ignore[no-any-return]
+
+
+def plan_of(data: bytes) -> int:
+    """The version of the plan that evaluated a profile last, without decoding the rest."""
+    return _front_decoder.decode(memoryview(data)[_HEAD.size :])[2]
 
 
 def armed_due_of(data: bytes) -> int:

@@ -63,6 +63,11 @@ class ComputeStage:
         self._held = _Held(self._place, state, ProfileCache(state, cache_bytes))
 
     @property
+    def plan_version(self) -> int:
+        """Of the plan by which the next record is evaluated."""
+        return self._held.plan.version
+
+    @property
     def src_next(self) -> int:
         """The offset from which this partition has to be read."""
         return self._held.meta.src_next
@@ -196,6 +201,8 @@ class _Batch:
                 body["id"], body["at"] = str(body["id"]), _in_time(body["at"])
             elif kind == "timer":
                 body["due"] = _in_time(body["due"])
+            elif kind == "refresh":
+                body["at"] = _in_time(body["at"])
             elif kind == "catalog":
                 body["catalog"] = msgspec.convert(body["catalog"], type=Catalog)
             else:
@@ -231,8 +238,10 @@ class _Batch:
             return
         if kind == "event":
             self._event(key, profile, record, body)
-        else:
+        elif kind == "timer":
             self._timer(key, profile, record, body["due"])
+        else:
+            self._refresh(key, profile, record, body["at"])
 
     def _event(self, key: bytes, profile: Profile, record: InRecord, body: dict[str, Any]) -> None:
         message: Message = body["message"]
@@ -265,6 +274,15 @@ class _Batch:
         self.work.facts.due_ms.append(due_ms)
         application = self._application(key, profile, record)
         application.pass_time(due_ms)
+        self._done(key, profile, record, application)
+
+    def _refresh(self, key: bytes, profile: Profile, record: InRecord, at_ms: int) -> None:
+        if profile.w < 0 or profile.plan == self.held.plan.version:
+            return  # nobody, or an event has come in between and had it evaluated
+        self.work.facts.refreshed += 1
+        application = self._application(key, profile, record)
+        application.pass_time(at_ms)
+        application.refresh()
         self._done(key, profile, record, application)
 
     def _application(self, key: bytes, profile: Profile, record: InRecord) -> Application:

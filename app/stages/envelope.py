@@ -4,6 +4,7 @@
 |---|---|---|
 | event | `at`: when `events.raw` got it, ms; `id`: its messageId, else its position; `message`: as it came | profile |
 | timer | `due`: the instant that has come, ms | profile |
+| refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
 """
 
@@ -22,6 +23,11 @@ def event(at_ms: int, id_: str, raw: bytes) -> bytes:
 def timer(due_ms: int) -> bytes:
     """A timer's value."""
     return b'{"kind":"timer","due":%d}' % due_ms
+
+
+def refresh(at_ms: int) -> bytes:
+    """A refresh's value."""
+    return b'{"kind":"refresh","at":%d}' % at_ms
 
 
 def catalog(catalog: Catalog) -> bytes:

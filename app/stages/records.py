@@ -62,6 +62,8 @@ class Facts:
     timers: int = 0
     due_ms: list[int] = field(default_factory=list)
     """When the timers that were applied had been due."""
+    refreshed: int = 0
+    """Profiles that were evaluated anew because definitions had changed."""
     changes: dict[str, int] = field(default_factory=dict)
     """By entered, exited, computed."""
     newest_at_ms: int = 0

@@ -205,6 +205,11 @@ class ComputeEngine:
         assert self.stage is not None
         return self.stage.process(records)
 
+    @property
+    def plan_version(self) -> int:
+        """Of the plan by which the next record is evaluated; 0 before it is ready."""
+        return self.stage.plan_version if self.stage is not None else 0
+
     def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
         """The protocol's fourth step."""
         assert self.store is not None

@@ -41,6 +41,7 @@ class StreamMetrics:
         repeated = metrics[catalogue.EVENTS_SKIPPED].labels("duplicate")
         produced = metrics[catalogue.PRODUCED]
         timers = metrics[catalogue.TIMERS_FIRED]
+        refreshed = metrics[catalogue.REFRESHED]
         late = metrics[catalogue.TIMER_LATE]
 
         def observe(work: Work, elapsed_s: float) -> None:
@@ -52,6 +53,7 @@ class StreamMetrics:
             replayed.inc(facts.skipped)
             repeated.inc(facts.repeats)
             timers.inc(facts.timers)
+            refreshed.inc(facts.refreshed)
             for reason, count in facts.invalid.items():
                 metrics[catalogue.EVENTS_INVALID].labels(reason).inc(count)
             for kind, count in facts.changes.items():

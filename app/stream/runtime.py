@@ -27,8 +27,8 @@ from app.stream.lanes import Lanes
 from app.stream.observe import StreamMetrics
 from app.stream.repair import Repair, append_hidden
 from app.stream.restore import Restore, Restored
-from app.stream.store import PartitionStore, StoreBudget, StoreShare
-from app.stream.timers import TimerPump
+from app.stream.store import StoreBudget, StoreShare
+from app.stream.timers import Serving, TimerPump
 from app.stream.topology import add_agents
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
@@ -221,15 +221,15 @@ class Runtime:
 
     # what others ask
 
-    def _serving(self) -> Mapping[int, tuple[PartitionStore, Lane]]:
-        found: dict[int, tuple[PartitionStore, Lane]] = {}
+    def _serving(self) -> Mapping[int, Serving]:
+        found: dict[int, Serving] = {}
         for tp, lane in self.lanes.all().items():
             engine = self.engines.get(tp.partition)
             if (
                 tp.topic == self.topics.profiles_in and lane.ready.is_set() and tp not in self.failed
                 and engine is not None and engine.store is not None
             ):  # fmt: skip
-                found[tp.partition] = (engine.store, lane)
+                found[tp.partition] = Serving(engine.store, lane, engine.plan_version)
         return found
 
     def _sources(self) -> Mapping[int, Lane]:
@@ -283,8 +283,8 @@ class Runtime:
         failed = sum(tp in lanes for tp in self.failed)
         ready = sum(lane.ready.is_set() and tp not in self.failed for tp, lane in lanes.items())
         self.observed.partitions(restoring=len(lanes) - ready - failed, serving=ready, failed=failed)
-        for partition, (store, _) in self._serving().items():
-            self.observed.stored(partition, store.size_bytes())
+        for partition, served in self._serving().items():
+            self.observed.stored(partition, served.store.size_bytes())
 
     async def _crashed(self) -> None:
         raise RuntimeError(f"Faust has given up: {await self.app.crashed()!r}")

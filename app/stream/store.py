@@ -180,9 +180,9 @@ class PartitionStore:
         if day > 0:
             self._db.delete_range(SEEN, SEEN + day.to_bytes(4, "big"), self._no_wal)
 
-    def profiles(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every (profile, bytes); for checks, exports and tests."""
-        for entry in self._from(PROFILE):
+    def profiles(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (profile, bytes) from a profile on, in the order of their ids."""
+        for entry in self._from(PROFILE + start):
             key: bytes = entry.key()
             if not key.startswith(PROFILE):
                 return

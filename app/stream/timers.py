@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app.clock import Clock
 from app.kafka.admin import Admin
-from app.kafka.producer import ProduceError, Producer
+from app.kafka.producer import ProduceError, Producer, Record
 from app.observability import logs
 from app.profiles.codec import CorruptProfile
 from app.stages import envelope
 from app.stages.timers import SourceProgress, TimerGate
 from app.stream.lane import Lane
 from app.stream.store import PartitionStore
+from app.stream.sweep import Sweep
 from app.topics import Topics
 from app.transport.fence import Fence
 
@@ -25,11 +27,31 @@ FIRED_PER_TICK_MAX = 2_000
 _JSON = (("content-type", b"application/json"),)
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A partition of `profiles.in` that is restored."""
+
+    store: PartitionStore
+    lane: Lane
+    plan_version: int
+    """Of the plan by which its next record is evaluated."""
+
+
+@dataclass(slots=True)
+class _Pumped:
+    """What is known of a partition from tick to tick."""
+
+    gate: TimerGate
+    sweep: Sweep = field(default_factory=Sweep)
+    fired: set[tuple[int, bytes]] = field(default_factory=set)
+    """Timers that are in the log and not yet applied."""
+
+
 class TimerPump:
-    """Fires the timers of every partition that this worker serves.
+    """Fires the timers of every partition that this worker serves, and has profiles evaluated by changed definitions.
 
     Args:
-        serving: The partitions of `profiles.in` that are restored, with store and lane.
+        serving: The partitions of `profiles.in` that are restored, by number.
         sources: The lanes of `events.raw` that are this worker's, by partition.
         committed: The group's committed offsets of `events.raw`, by partition, for those of other workers.
         fired: Told how many were fired.
@@ -46,7 +68,7 @@ class TimerPump:
         group: str,
         *,
         grace_ms: int,
-        serving: Callable[[], Mapping[int, tuple[PartitionStore, Lane]]],
+        serving: Callable[[], Mapping[int, Serving]],
         sources: Callable[[], Mapping[int, Lane]],
         failpoint: Callable[[str], None],
     ) -> None:
@@ -61,8 +83,7 @@ class TimerPump:
         self._serving = serving
         self._sources = sources
         self._failpoint = failpoint
-        self._gates: dict[int, TimerGate] = {}
-        self._fired: dict[int, set[tuple[int, bytes]]] = {}
+        self._pumped: dict[int, _Pumped] = {}
 
     async def run(self) -> None:
         """For ever. A broker that does not answer makes timers late, no more."""
@@ -76,18 +97,17 @@ class TimerPump:
     async def tick(self) -> None:
         """Ask how far the log is, then fire what is due by then."""
         serving = self._serving()
-        for gone in [partition for partition in self._gates if partition not in serving]:
-            del self._gates[gone], self._fired[gone]
+        for gone in [partition for partition in self._pumped if partition not in serving]:
+            del self._pumped[gone]
         for partition in serving:
-            if partition not in self._gates:
-                self._gates[partition], self._fired[partition] = TimerGate(self._grace_ms), set()
-        await self._ask([partition for partition in serving if not self._gates[partition].waiting])
-        for partition, (store, lane) in serving.items():
-            until_ms = self._gates[partition].until_ms(lane.done_next or 0)
+            if partition not in self._pumped:
+                self._pumped[partition] = _Pumped(TimerGate(self._grace_ms))
+        await self._ask([partition for partition in serving if not self._pumped[partition].gate.waiting])
+        for partition, served in serving.items():
             try:
-                await self._fire(partition, store, until_ms)
+                await self._pump(partition, served, self._pumped[partition])
             except CorruptProfile as error:
-                lane.damaged(error)
+                served.lane.damaged(error)
 
     async def _ask(self, partitions: list[int]) -> None:
         if not partitions:
@@ -106,26 +126,31 @@ class TimerPump:
             sources.append(SourceProgress(ends[raw, p], done or 0, at_ms))
         ends_in = await self._admin.end_offsets([(target, p) for p in partitions])
         for p in partitions:
-            self._gates[p].found(sources, asked_at_ms, ends_in[target, p])
+            self._pumped[p].gate.found(sources, asked_at_ms, ends_in[target, p])
 
-    async def _fire(self, partition: int, store: PartitionStore, until_ms: int) -> None:
-        due = list(store.timers_until(until_ms, FIRED_PER_TICK_MAX))
-        fired = self._fired[partition]
-        fired.intersection_update(due)
-        new = [timer for timer in due if timer not in fired]
-        if not new:
-            return
+    async def _pump(self, partition: int, served: Serving, pumped: _Pumped) -> None:
+        until_ms = pumped.gate.until_ms(served.lane.done_next or 0)
+        due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
+        pumped.fired.intersection_update(due)
+        new = [timer for timer in due if timer not in pumped.fired]
+        if await self._append(partition, [(profile, envelope.timer(due_ms), _JSON) for due_ms, profile in new]):
+            self._failpoint("after_timers_sent")
+            pumped.fired.update(new)
+        # By the same clock: a profile must not be evaluated past an event that waits for it.
+        if until_ms:
+            refresh = envelope.refresh(until_ms)
+            stale = pumped.sweep.stale(served.store, served.lane, served.plan_version)
+            if stale and not await self._append(partition, [(profile, refresh, _JSON) for profile in stale]):
+                pumped.sweep = Sweep()
+
+    async def _append(self, partition: int, records: Sequence[Record]) -> bool:
+        """Whether there were records, and they are in the partition's log."""
+        if not records:
+            return False
         self._fence.check(partition)
         try:
-            await self._producer.send(
-                {
-                    (self._topics.profiles_in, partition): [
-                        (profile, envelope.timer(due_ms), _JSON) for due_ms, profile in new
-                    ]
-                }
-            )
+            await self._producer.send({(self._topics.profiles_in, partition): records})
         except ProduceError as error:
             log.warning("timers could not be fired and are tried again", partition=partition, error=str(error))
-            return
-        self._failpoint("after_timers_sent")
-        fired.update(new)
+            return False
+        return True
