@@ -36,10 +36,11 @@ class Watch:
         self._sender = sender
         self._lane = lane
         self._waiting = waiting
-        self._lag = 0
+        self.lag = 0
+        """Records that something should be happening to, as of the last beat."""
         self._progress = 0
         self.watchdog = Watchdog(
-            lambda: self._lag,
+            lambda: self.lag,
             lambda: self._progress,
             clock,
             stalled_after_s=max(stalled_after_s, TIMEOUTS_MIN * timeout_s),
@@ -49,6 +50,6 @@ class Watch:
 
     def beat(self) -> None:
         """The event loop turns; called from it about once a second. The watchdog's thread sees numbers only."""
-        self._lag = self._sender.overdue(self._waiting())
+        self.lag = self._sender.overdue(self._waiting())
         self._progress = self._lane.answered
         self.watchdog.beat()
