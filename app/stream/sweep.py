@@ -1,8 +1,8 @@
 """After a change of definitions, each profile is evaluated anew; the profiles themselves say which still have to be.
 
-A change is one record in each partition's log and takes effect there. What it changes for people of whom nothing is heard
-must not wait for their next event: their profiles are found in the store, a slice at a time beside the live work, and a
-record in the partition's own log has each evaluated by the new definitions. Old cells go with that.
+A change is one record in each partition's log and takes effect there. What it changes for people of whom nothing is
+heard must not wait for their next event: their profiles are found in the store, a slice at a time beside the live work,
+and a record in the partition's own log has each evaluated by the new definitions. Old cells go with that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import islice
 
 from app.profiles import codec
-from app.stream.lane import Lane
 from app.stream.store import PartitionStore
 
 SLICE_PROFILES = 2_000
@@ -28,13 +27,14 @@ class Sweep:
         self._next = b""
         self._done = False
 
-    def stale(self, store: PartitionStore, lane: Lane, version: int) -> list[bytes]:
+    def stale(self, store: PartitionStore, version: int, *, read_next: int, done_next: int) -> list[bytes]:
         """Profiles of the next slice that another plan evaluated last; empty when there are none, or none for now.
 
         Args:
             version: Of the plan by which the partition's next record will be evaluated.
+            read_next: Behind the newest record that the partition's lane has been given.
+            done_next: Behind the newest record that is applied and in the store.
         """
-        read_next, done_next = lane.read_next or 0, lane.done_next or 0
         if version != self._version:
             # What was computed by the old plan has to be in the store before it is searched.
             self._version, self._wait_for = version, read_next

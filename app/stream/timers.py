@@ -139,7 +139,8 @@ class TimerPump:
         # By the same clock: a profile must not be evaluated past an event that waits for it.
         if until_ms:
             refresh = envelope.refresh(until_ms)
-            stale = pumped.sweep.stale(served.store, served.lane, served.plan_version)
+            read_next, done_next = served.lane.read_next or 0, served.lane.done_next or 0
+            stale = pumped.sweep.stale(served.store, served.plan_version, read_next=read_next, done_next=done_next)
             if stale and not await self._append(partition, [(profile, refresh, _JSON) for profile in stale]):
                 pumped.sweep = Sweep()
 

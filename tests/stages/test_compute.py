@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.definitions.model import Catalog, Definition
 from app.identity.simple import IdentityRules
 from app.profiles import codec
+from app.profiles.state import Profile
 from app.profiles.store import PROFILE
 from app.stages import envelope
 from app.stages.compute import ComputeStage
@@ -63,9 +64,12 @@ class Bench:
             self.overlay.pop()
         return work
 
-    def emitted(self, key: bytes) -> dict[str, Any]:
+    def profile(self, key: bytes) -> Profile:
         held = self.store.get(PROFILE + key)
-        return codec.decode(held).emitted if held is not None else {}
+        return codec.decode(held) if held is not None else Profile()
+
+    def emitted(self, key: bytes) -> dict[str, Any]:
+        return self.profile(key).emitted
 
 
 def dead(work: Work) -> list[dict[str, Any]]:
@@ -236,3 +240,52 @@ def test_an_id_that_came_with_an_event_nobody_looks_at_does_not_count_again() ->
     work = bench.feed((b"prf_u", event(event="Looked At By None", id_="m:1")), (b"prf_u", event(id_="m:1")))
     assert work.facts.repeats == 1
     assert bench.emitted(b"prf_u") == {"orders": 1, "active": True}
+
+
+# ─ definitions that change ─
+
+EDITED = Catalog(
+    definitions=(
+        Definition(key="orders", kind="trait", query="event('Order').count()"),
+        Definition(key="active", kind="audience", query="event('Order').count() >= 2"),
+    )
+)
+
+
+def test_a_refresh_evaluates_by_the_definitions_in_force_and_drops_what_they_do_not_need() -> None:
+    bench = Bench()
+    bench.feed((b"p", event()), (b"p", event(AT_MS + 1, "m:2")))
+    before = bench.profile(b"p")
+    bench.feed((None, envelope.catalog(EDITED)), (b"p", envelope.refresh(AT_MS + 2 * 3_600_000)))
+    after = bench.profile(b"p")
+    assert before.emitted == {"orders": 2, "active": True}
+    assert after.emitted == {"orders": 2, "active": True}, "an hour has passed, but now the orders of all time count"
+    assert len(before.cells) == 2
+    assert len(after.cells) == 1
+    assert after.armed_due == 0
+
+
+def test_time_passes_before_a_refresh_evaluates() -> None:
+    bench = Bench()
+    bench.feed((b"p", event()))
+    edited = Catalog(
+        definitions=(*CATALOG.definitions, Definition(key="idle", kind="audience", query="NOT trait('active') = true"))
+    )
+    work = bench.feed((None, envelope.catalog(edited)), (b"p", envelope.refresh(AT_MS + 3_600_000)))
+    told = [orjson.loads(value or b"") for _, value, _ in work.outputs[TOPICS.changes, 0]]
+    assert [(each["key"], each["value"]) for each in told] == [("active", False), ("idle", True)]
+    assert work.facts.refreshed == 1
+
+
+def test_a_refresh_is_nothing_to_a_profile_that_is_up_to_date_or_unknown() -> None:
+    bench = Bench()
+    bench.feed((b"p", event()), (None, envelope.catalog(EDITED)), (b"p", event(AT_MS + 1, "m:2")))
+    work = bench.feed((b"p", envelope.refresh(AT_MS + 2)), (b"nobody", envelope.refresh(AT_MS + 2)))
+    assert not work.outputs
+    assert work.facts.refreshed == 0
+    assert bench.store.get(PROFILE + b"nobody") is None
+
+
+def test_a_refresh_without_an_instant_is_a_dead_letter() -> None:
+    work = Bench().feed((b"p", b'{"kind":"refresh"}'))
+    assert [letter["reason"] for letter in dead(work)] == ["not_understood"]
