@@ -21,7 +21,7 @@ NAMED = (
     Failpoint.AFTER_CHANGELOG_ACK, Failpoint.AFTER_STORE_WRITE, Failpoint.MID_RESTORE, Failpoint.AFTER_SOURCE_COMMIT,
     Failpoint.AFTER_TIMERS_SENT,
 )  # fmt: skip
-"""Where the stream can be told to die. A restore comes after one that has surely written something."""
+"""Where the stream can be told to die. A restore comes after one that has surely written to the changelog."""
 
 AT_RANDOM = "at random"
 PARTITIONS = 4
@@ -149,6 +149,9 @@ async def _die(how: str, deployment: Deployment, random: Random) -> int:
     # Many batches and writes come by within a second; timers and restores are rarer.
     rare = (Failpoint.AFTER_TIMERS_SENT, Failpoint.MID_RESTORE)
     hits = random.randint(1, 2) if how in rare else random.randint(1, 4)
+    if how == Failpoint.MID_RESTORE:
+        # A store that was flushed just before its worker died would have nothing to restore.
+        deployment.wipe()
     await deployment.start(f"{how}:{hits}")
     code = await deployment.died(FAILPOINT_S)
     assert code == -9, f"{how}:{hits} did not come; the worker ended with {code}\n{deployment.log_end()}"
