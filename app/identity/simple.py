@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import InvalidEvent, InvalidEventReason
@@ -12,12 +13,6 @@ IDENTIFYING_TYPES = frozenset({"user_id", "email", "android.idfa", "ios.idfa"})
 """A profile that has none of these is anonymous."""
 
 _UNSET = re.compile(r"[0-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Identifier:
-    type: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +26,35 @@ class IdentityRules:
         return value.lower() not in self.blocked and not (value[:1] in "0-" and _UNSET.fullmatch(value))
 
 
-def owner_of(message: Message, rules: IdentityRules) -> Identifier:
-    """The identifier whose profile the message belongs to.
+def owner_of(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The identifier whose profile a message belongs to, of those that `identifiers_of` found in it.
 
     Raises:
-        InvalidEvent: `no_identifier`, when it has none that is allowed.
+        InvalidEvent: `no_identifier`, when there is neither of the two.
     """
-    user = id_text(message.get("userId"))
-    if user is not None and rules.allows(user):
-        return Identifier("user_id", user)
-    anonymous = id_text(message.get("anonymousId"))
-    if anonymous is not None and rules.allows(anonymous):
-        return Identifier("anonymous_id", anonymous)
+    if found:
+        if found[0][0] == "user_id":
+            return found[0]
+        if found[-1][0] == "anonymous_id":
+            return found[-1]
     raise InvalidEvent(InvalidEventReason.NO_IDENTIFIER, "needs a userId or an anonymousId that is not a placeholder")
 
 
 def identifiers_of(message: Message, rules: IdentityRules) -> list[tuple[str, str]]:
     """Every identifier in a message as (type, value), in order of priority; blocked values are left out."""
     context = message.get("context") or {}
-    device = context.get("device")
+    found: list[tuple[str, str]] = []
+
+    def take(kind: str, value: object) -> None:
+        if value is not None and (text := id_text(value)) is not None and rules.allows(text):
+            found.append((kind, text))
+
+    take("user_id", message.get("userId"))
     traits = message.get("traits") if message["type"] == "identify" else context.get("traits")
-    found = [("user_id", message.get("userId")), ("email", traits.get("email") if isinstance(traits, dict) else None)]
+    if isinstance(traits, dict):
+        take("email", traits.get("email"))
+    device = context.get("device")
     if isinstance(device, dict) and device.get("type") in ("android", "ios"):
-        found.append((f"{device['type']}.idfa", device.get("advertisingId")))
-    found.append(("anonymous_id", message.get("anonymousId")))
-    texts = [(kind, id_text(value)) for kind, value in found]
-    return [(kind, text) for kind, text in texts if text is not None and rules.allows(text)]
+        take(f"{device['type']}.idfa", device.get("advertisingId"))
+    take("anonymous_id", message.get("anonymousId"))
+    return found

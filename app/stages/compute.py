@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import orjson
@@ -17,24 +16,21 @@ from app.definitions.compiler import compile_plan
 from app.definitions.model import Catalog
 from app.definitions.plan import Plan
 from app.events.dates import instant
-from app.events.model import Message, event_name
-from app.identity.simple import IdentityRules, identifiers_of
+from app.events.model import Message
 from app.profiles import codec
 from app.profiles.seen import DAY_MS
 from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, timer_key
 from app.stages.cache import ProfileCache
 from app.stages.dead import dead_record
+from app.stages.envelope import Body, CatalogChange, Event, Refresh, Timer, decode
 from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
 from app.stages.seen import SeenWindow
 from app.topics import Topics
 
-Parsed = tuple[InRecord, dict[str, Any]]
-
-INSTANT_MS_END = 253_402_300_800_000
-"""The year 10,000: a later instant could be neither written as text nor, for long, kept in a profile's bytes."""
+Parsed = tuple[InRecord, Body]
 
 
 class ComputeStage:
@@ -54,12 +50,11 @@ class ComputeStage:
         state: Overlay,
         *,
         epoch: str,
-        rules: IdentityRules,
         generation: int = 0,
         cache_bytes: int = 32 << 20,
     ) -> None:
         self._state = state
-        self._place = _Place(topics, partition, epoch, int(epoch[:8] or "0", 16), rules, generation)
+        self._place = _Place(topics, partition, epoch, int(epoch[:8] or "0", 16), generation)
         self._held = _Held(self._place, state, ProfileCache(state, cache_bytes))
 
     @property
@@ -104,7 +99,6 @@ class _Place:
     epoch: str
     epoch_bits: int
     """The first 32 bits of the epoch, for each profile."""
-    rules: IdentityRules
     generation: int
 
 
@@ -129,13 +123,6 @@ class _Held:
         ready, _ = compile_ready(catalog.definitions)
         self.plan: Plan = compile_plan(ready)
         self.router = Router(catalog, self._topics)
-
-
-def _in_time(value: Any) -> int:
-    at_ms = int(value)
-    if not 0 <= at_ms < INSTANT_MS_END:
-        raise ValueError(f"{at_ms} ms is no instant between 1970 and 9999")
-    return at_ms
 
 
 class _Poison(Exception):
@@ -172,11 +159,11 @@ class _Batch:
                 parsed.append((record, body))
         if not parsed and not self.work.outputs:
             return self.work
-        events = [(record, body) for record, body in parsed if body["kind"] == "event"]
         # Also of messages that nothing looks at, and of records applied before: under their ids another must not count.
-        repeats = self.held.seen.take((record.key or b"", body["id"], body["at"]) for record, body in events)
-        for (_, body), repeat in zip(events, repeats, strict=True):
-            body["repeat"] = repeat
+        repeats = self.held.seen.take(
+            (record.key or b"", body.id, body.at) for record, body in parsed if type(body) is Event
+        )
+        self.repeats = iter(repeats)
         self.profiles = self.held.cache.load(record.key for record, _ in parsed if record.key is not None)
         for record, body in parsed:
             try:
@@ -188,31 +175,19 @@ class _Batch:
         self._settle()
         return self.work
 
-    def _parse(self, record: InRecord) -> dict[str, Any] | None:
+    def _parse(self, record: InRecord) -> Body | None:
         poison = self.poisoned.get(record.offset)
         if poison is not None:
             self._dead(record, "failed", poison)
             return None
         try:
-            body = orjson.loads(record.value or b"")
-            kind = body["kind"]
-            if kind == "event":
-                # Resolve has checked the message; what got here by another way fails when it is applied.
-                body["id"], body["at"] = str(body["id"]), _in_time(body["at"])
-            elif kind == "timer":
-                body["due"] = _in_time(body["due"])
-            elif kind == "refresh":
-                body["at"] = _in_time(body["at"])
-            elif kind == "catalog":
-                body["catalog"] = msgspec.convert(body["catalog"], type=Catalog)
-            else:
-                raise ValueError(f"unknown kind {kind!r}")
-            if kind != "catalog" and not record.key:
+            body = decode(record.value)
+            if not record.key and type(body) is not CatalogChange:
                 raise ValueError("a record without a key belongs to no profile")
-        except Exception as error:
+        except (ValueError, RecursionError) as error:
             self._dead(record, "not_understood", f"{type(error).__name__}: {error}")
             return None
-        return body  # type: ignore[no-any-return]
+        return body
 
     def _dead(self, record: InRecord, reason: str, message: str) -> None:
         facts = self.work.facts
@@ -220,50 +195,46 @@ class _Batch:
         letter = dead_record(record, self.topic, self.place.partition, reason=reason, message=message)
         self.work.emit(self.place.topics.events_dead, self.place.partition, letter)
 
-    def _apply(self, record: InRecord, body: dict[str, Any]) -> None:
-        kind = body["kind"]
-        if kind == "catalog":
-            encoded = msgspec.json.encode(body["catalog"])
-            self.held.use(body["catalog"])
-            self.work.writes[CATALOG_KEY] = encoded
+    def _apply(self, record: InRecord, body: Body) -> None:
+        if type(body) is Event:
+            repeat = next(self.repeats)
+            if body.at > self.meta.clock_ms:
+                self.meta.clock_ms = self.work.facts.newest_at_ms = body.at
+        elif type(body) is CatalogChange:
+            self.held.use(body.catalog)
+            self.work.writes[CATALOG_KEY] = msgspec.json.encode(body.catalog)
             return
         key = record.key
         assert key is not None
-        if kind == "event" and body["at"] > self.meta.clock_ms:
-            self.meta.clock_ms = body["at"]
-            self.work.facts.newest_at_ms = body["at"]
         profile = self.profiles[key]
         if record.offset <= profile.w:
             self.work.facts.skipped += 1
             return
-        if kind == "event":
-            self._event(key, profile, record, body)
-        elif kind == "timer":
-            self._timer(key, profile, record, body["due"])
-        else:
-            self._refresh(key, profile, record, body["at"])
+        match body:
+            case Event():
+                self._event(key, profile, record, body, repeat)
+            case Timer():
+                self._timer(key, profile, record, body.due)
+            case Refresh():
+                self._refresh(key, profile, record, body.at)
 
-    def _event(self, key: bytes, profile: Profile, record: InRecord, body: dict[str, Any]) -> None:
-        message: Message = body["message"]
-        at_ms: int = body["at"]
-        plan = self.held.plan
-        found = identifiers_of(message, self.place.rules)
-        name = event_name(message)
+    def _event(self, key: bytes, profile: Profile, record: InRecord, event: Event, repeat: bool) -> None:
+        at_ms, plan, name = event.at, self.held.plan, event.name
         if (
             profile.plan == plan.version
-            and (name not in plan.cells_by_event if name is not None else message["type"] != "identify")
+            and (name not in plan.cells_by_event if name is not None else event.type != "identify")
             and not (profile.armed_due and profile.armed_due <= at_ms)
-            and all(each in profile.identifiers for each in found)
+            and all(each in profile.identifiers for each in event.ids)
         ):
             return  # nothing that is live looks at it
-        repeat: bool = body["repeat"]
         if repeat:
             self.work.facts.repeats += 1
+        message: Message = orjson.loads(memoryview(event.message))
         claimed = instant(message.get("timestamp"))
         application = self._application(key, profile, record)
         application.pass_time(at_ms)
         application.message(
-            message, claimed if claimed is not None and claimed <= at_ms else at_ms, found, repeat=repeat
+            message, claimed if claimed is not None and claimed <= at_ms else at_ms, event.ids, repeat=repeat
         )
         self._done(key, profile, record, application)
 

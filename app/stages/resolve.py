@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from app.errors import InvalidEvent
 from app.events.codec import decode
-from app.identity.simple import IdentityRules, owner_of
+from app.events.model import event_name
+from app.identity.simple import IdentityRules, identifiers_of, owner_of
 from app.ids import profile_id
 from app.stages import envelope
 from app.stages.dead import dead_record
@@ -50,18 +51,19 @@ class ResolveStage:
             at_ms = min(record.timestamp, now_ms)
             try:
                 message = decode(raw)
-                owner = owner_of(message, self._rules)
+                found = identifiers_of(message, self._rules)
+                owner = owner_of(found)
             except InvalidEvent as error:
                 facts.invalid[error.reason] = facts.invalid.get(error.reason, 0) + 1
                 dead = dead_record(record, self._source, self._partition, reason=error.reason, message=error.message)
                 work.emit(self._dead, self._partition, dead)
                 continue
-            key, partition = self._owner(owner.type, owner.value)
+            key, partition = self._owner(owner)
             sent_id = message.get("messageId")
             # Without an id of its own a message is known by its position, so that passing it on twice counts once.
             id_ = f"m:{sent_id}" if sent_id is not None else f"o:{self._partition}:{record.offset}"
             assert raw is not None
-            value = envelope.event(at_ms, id_, raw)
+            value = envelope.event(at_ms, id_, message["type"], event_name(message), found, raw)
             forward.setdefault(partition, []).append((key, value, _JSON))
             if at_ms > facts.newest_at_ms:
                 facts.newest_at_ms = at_ms
@@ -69,11 +71,11 @@ class ResolveStage:
             work.outputs[self._target, partition] = forward[partition]  # type: ignore[assignment]
         return work
 
-    def _owner(self, kind: str, value: str) -> tuple[bytes, int]:
-        known = self._owners.get((kind, value))
+    def _owner(self, owner: tuple[str, str]) -> tuple[bytes, int]:
+        known = self._owners.get(owner)
         if known is None:
             if len(self._owners) >= OWNERS_MAX:
                 self._owners.clear()
-            key = profile_id(kind, value).encode()
-            known = self._owners[kind, value] = key, partition_of(key, self._partitions)
+            key = profile_id(*owner).encode()
+            known = self._owners[owner] = key, partition_of(key, self._partitions)
         return known

@@ -9,7 +9,6 @@ from time import monotonic
 
 from app.clock import Clock
 from app.errors import StateError, StateErrorReason
-from app.identity.simple import IdentityRules
 from app.kafka.producer import Producer
 from app.observability import failpoints, logs
 from app.profiles.codec import CorruptProfile
@@ -146,7 +145,6 @@ class ComputeEngine:
         directory: Path,
         share: StoreShare,
         restore: Restore,
-        rules: IdentityRules,
         clock: Clock,
         *,
         generation: int,
@@ -161,7 +159,6 @@ class ComputeEngine:
         self._directory = directory
         self._share = share
         self._restore = restore
-        self._rules = rules
         self._clock = clock
         self._generation = generation
         self._cache_bytes = cache_bytes
@@ -192,7 +189,6 @@ class ComputeEngine:
             self._partition,
             self._overlay,
             epoch=restored.epoch,
-            rules=self._rules,
             generation=self._generation,
             cache_bytes=self._cache_bytes,
         )

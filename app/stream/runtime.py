@@ -152,7 +152,6 @@ class Runtime:
             self.options.data_dir / self.options.name / f"profiles-{tp.partition}",
             self.share,
             self.restore,
-            self.rules,
             self.clock,
             generation=generation,
             cache_bytes=self.settings.stream.store_memory_bytes // 8 // self.settings.kafka.partitions,

@@ -82,7 +82,7 @@ def _compute(topics: Topics, forwarded: Sequence[Record], definitions: Sequence[
     catalog = Catalog(tuple(definitions), subscriptions, (("crm", "webhook"),))
     memory = Memory()
     overlay = Overlay(memory)
-    stage = ComputeStage(topics, 0, overlay, epoch=EPOCH, rules=IdentityRules())
+    stage = ComputeStage(topics, 0, overlay, epoch=EPOCH)
     records = [Record(0, None, envelope.catalog(catalog), NOW_MS), *forwarded]
     spent_s, changes = 0.0, 0
     for start in range(0, len(records), BATCH):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidEvent, InvalidEventReason
-from app.identity.simple import Identifier, IdentityRules, identifiers_of, owner_of
+from app.identity.simple import IdentityRules, identifiers_of, owner_of
 
 RULES = IdentityRules()
 
@@ -13,19 +13,19 @@ RULES = IdentityRules()
 @pytest.mark.parametrize(
     ("fields", "owner"),
     [
-        ({"userId": "u"}, Identifier("user_id", "u")),
-        ({"userId": "u", "anonymousId": "a"}, Identifier("user_id", "u")),
-        ({"userId": None, "anonymousId": "a"}, Identifier("anonymous_id", "a")),
-        ({"userId": "", "anonymousId": "a"}, Identifier("anonymous_id", "a")),
-        ({"userId": "NULL", "anonymousId": "a"}, Identifier("anonymous_id", "a")),
-        ({"userId": "00000000-0000-0000-0000-000000000000", "anonymousId": "a"}, Identifier("anonymous_id", "a")),
-        ({"userId": 42}, Identifier("user_id", "42")),
-        ({"userId": "null "}, Identifier("user_id", "null ")),
-        ({"userId": "0a"}, Identifier("user_id", "0a")),
+        ({"userId": "u"}, ("user_id", "u")),
+        ({"userId": "u", "anonymousId": "a"}, ("user_id", "u")),
+        ({"userId": None, "anonymousId": "a"}, ("anonymous_id", "a")),
+        ({"userId": "", "anonymousId": "a"}, ("anonymous_id", "a")),
+        ({"userId": "NULL", "anonymousId": "a"}, ("anonymous_id", "a")),
+        ({"userId": "00000000-0000-0000-0000-000000000000", "anonymousId": "a"}, ("anonymous_id", "a")),
+        ({"userId": 42}, ("user_id", "42")),
+        ({"userId": "null "}, ("user_id", "null ")),
+        ({"userId": "0a"}, ("user_id", "0a")),
     ],
 )
-def test_owner_is_the_user_id_else_the_anonymous_id(fields: dict[str, Any], owner: Identifier) -> None:
-    assert owner_of({"type": "track", **fields}, RULES) == owner
+def test_owner_is_the_user_id_else_the_anonymous_id(fields: dict[str, Any], owner: tuple[str, str]) -> None:
+    assert owner_of(identifiers_of({"type": "track", **fields}, RULES)) == owner
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_owner_is_the_user_id_else_the_anonymous_id(fields: dict[str, Any], owne
 )  # fmt: skip
 def test_placeholders_identify_nobody(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidEvent) as refused:
-        owner_of({"type": "track", **fields}, RULES)
+        owner_of(identifiers_of({"type": "track", **fields}, RULES))
     assert refused.value.reason is InvalidEventReason.NO_IDENTIFIER
 
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.definitions.model import Catalog, Definition
-from app.identity.simple import IdentityRules
 from app.profiles import codec
 from app.profiles.state import Profile
 from app.profiles.store import PROFILE
@@ -35,7 +34,8 @@ CATALOG = Catalog(
 
 def event(at_ms: Any = AT_MS, id_: Any = "m:1", **fields: Any) -> bytes:
     message = {"type": "track", "event": "Order", "userId": "u", **fields}
-    return orjson.dumps({"kind": "event", "at": at_ms, "id": id_, "message": message})
+    said = {"type": message["type"], "name": message["event"], "ids": [["user_id", "u"]]}
+    return orjson.dumps({"kind": "event", "at": at_ms, "id": id_, **said, "message": message})
 
 
 class Bench:
@@ -50,7 +50,7 @@ class Bench:
         self.feed((None, envelope.catalog(CATALOG)))
 
     def new_stage(self) -> ComputeStage:
-        return ComputeStage(TOPICS, 0, self.overlay, epoch="00ff00ff", rules=IdentityRules())
+        return ComputeStage(TOPICS, 0, self.overlay, epoch="00ff00ff")
 
     def feed(self, *records: tuple[bytes | None, bytes | None]) -> Work:
         batch = [Record(self.next + at, key, value, AT_MS) for at, (key, value) in enumerate(records)]
