@@ -29,7 +29,8 @@ STAGE_S = 2.0
 """What is to be sent between two deaths goes out within so long; after that, a trickle, until the death has come."""
 TICK_S = 0.05
 TRICKLE = 5
-FAILPOINT_S = 90.0
+FAILPOINT_S = 240.0
+"""Timers, for one, wait until a backlog is worked off, on whatever machine it is."""
 QUIET_S = 3.0
 
 
