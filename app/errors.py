@@ -49,8 +49,13 @@ class DefinitionError(HeadwaterError):
         self.found = found
         self.expected = expected
         self.hint = hint
-        what = f"found {found}, expected {expected}" if found else expected
-        super().__init__(f"{key}: line {line}, column {column}: {what}" + (f" ({hint})" if hint else ""))
+        super().__init__(f"{key}: line {line}, column {column}: {self.wording}")
+
+    @property
+    def wording(self) -> str:
+        """What is wrong and how to mend it, without the place."""
+        what = f"found {self.found}, expected {self.expected}" if self.found else self.expected
+        return what + (f" ({self.hint})" if self.hint else "")
 
 
 class StateErrorReason(StrEnum):

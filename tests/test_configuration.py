@@ -108,7 +108,7 @@ audiences:
     assert [(line, column) for line, column, *_ in faults(tmp_path, text)] == [(3, 33), (7, 22), (8, 32)]
     assert one.endswith("\n    event('x').count() >> 3\n                        ^")
     assert two.endswith("\n      AND trait('q'\n                   ^")
-    assert "did you mean count?" in three
+    assert "did you mean 'count'?" in three
 
 
 def test_a_long_line_is_shown_around_its_fault(tmp_path: Path) -> None:

@@ -7,29 +7,23 @@ import re
 from decimal import Decimal
 
 from app.definitions.ast import (
-    DAY_MS,
     And,
-    Between,
     Body,
     Chain,
     Comparison,
     Condition,
     Context,
     DateComparison,
-    ExpiresAfter,
-    Filter,
     Literal,
     Not,
     Or,
     Property,
     Quantified,
-    Reducer,
     Scalar,
-    Sources,
     Trait,
-    Where,
-    Within,
 )
+from app.definitions.chains import NO_PARENT, ChainParser
+from app.definitions.durations import duration
 from app.definitions.model import Definition
 from app.definitions.printer import to_text
 from app.definitions.tokens import Cursor, Token
@@ -40,23 +34,18 @@ from app.definitions.words import (
     DATE_COMPARATORS,
     DEPTH_MAX,
     FILTERS,
-    NESTING_MAX,
     OPERATORS,
     PRIMARY_EXPRESSIONS_MAX,
     QUANTIFIERS,
-    REDUCER_TYPES,
     REDUCERS,
     SCALARS,
-    UNITS_MS,
-    WINDOW_DAYS_MAX,
 )
 from app.events.values import instant
 
 __all__ = ["parse", "to_text"]
 
 _INTEGER = re.compile(r"-?[0-9]+")
-_DIGITS_MAX = 4_000
-"""Of a whole number: Python reads a little more."""
+_NO_EVENT = "put it inside event('…').where(…); for what is known of the profile write trait('…')"
 
 
 def parse(definition: Definition) -> Body:
@@ -73,8 +62,7 @@ class _Parser:
         self._cursor = Cursor(definition.query, key=definition.key)
         self._kind = definition.kind
         self._scope = definition.scope
-        self._wheres = 0
-        """How many `where` are open around this place; 0 means that there is no event to look at."""
+        self._chains = ChainParser(self._cursor, self._disjunction)
         self._quantifier = ""
         """The open ANY, ALL or NONE."""
         self._primary_expressions = 0
@@ -92,9 +80,11 @@ class _Parser:
         if cursor.next.word != "event":
             cursor.fail("event(...), because a trait is a chain that ends in a reducer", near=("event",))
         self._count_primary_expression()
-        body = self._chain()
+        body = self._chains.chain()
         if cursor.next.kind != "end":
-            cursor.fail("the end of the definition, because a trait ends in its reducer")
+            compared = cursor.next.word in (*OPERATORS, ".")
+            hint = "what is true or false is an audience: put it under audiences" if compared else ""
+            cursor.fail("the end of the definition, because a trait ends in its reducer", hint=hint)
         return body
 
     # disjunction, conjunction, negation
@@ -138,11 +128,14 @@ class _Parser:
         cursor = self._cursor
         quantifier = cursor.next.word.upper()
         if self._scope != "ACCOUNTS":
-            cursor.fail(f"a condition without {quantifier}, which is only for definitions of type ACCOUNTS")
-        if self._wheres:
-            cursor.fail(f"a condition without {quantifier}, which cannot stand inside where")
+            expected = f"a condition without {quantifier}, which is only for definitions of type ACCOUNTS"
+            cursor.fail(expected, hint=f"say type: ACCOUNTS, or leave {quantifier} out")
+        if self._chains.wheres:
+            expected = f"a condition without {quantifier}, which cannot stand inside where"
+            cursor.fail(expected, hint=f"put {quantifier} around the whole chain")
         if self._quantifier:
-            cursor.fail(f"a condition without {quantifier}, because {self._quantifier} is open already")
+            expected = f"a condition without {quantifier}, because {self._quantifier} is open already"
+            cursor.fail(expected, hint=f"close {self._quantifier} (…) first, and join the two with AND or OR")
         at = cursor.take().at
         self._quantifier = quantifier
         condition = self._negation()
@@ -159,14 +152,17 @@ class _Parser:
         if cursor.next.word in OPERATORS:
             return Comparison(left, OPERATORS[cursor.take().word], (self._scalar(),), at=at)
         if not cursor.accept("."):
-            cursor.fail("an operator such as >= or a comparator such as .exists()")
+            hint = "compare it, or put it under traits" if cursor.next.kind == "end" and isinstance(left, Chain) else ""
+            cursor.fail("an operator such as >= or a comparator such as .exists()", hint=hint)
         name = cursor.next.word
         if name not in COMPARATORS:
-            cursor.fail("a comparator: " + ", ".join(COMPARATORS), near=COMPARATORS)
+            reduced = name in (*FILTERS, *REDUCERS) and name not in DATE_COMPARATORS
+            hint = "only event(...) has filters and reducers, and one reducer" if reduced else ""
+            cursor.fail("a comparator: " + ", ".join(COMPARATORS), near=COMPARATORS, hint=hint)
         cursor.take()
         cursor.expect("(")
         if name in DATE_COMPARATORS:
-            duration_ms = self._duration()
+            duration_ms = duration(cursor)
             cursor.expect(")")
             return DateComparison(left, name, duration_ms, at=at)
         return Comparison(left, name, self._arguments(name), at=at)
@@ -192,7 +188,7 @@ class _Parser:
             cursor.fail("event(...), trait(...), a value, or inside where property(...) or context(...)", near=SCALARS)
         match token.word:
             case "event":
-                return self._chain()
+                return self._chains.chain()
             case "trait":
                 cursor.take()
                 return Trait(cursor.in_parentheses("the key of a trait"), at=token.at)
@@ -211,21 +207,22 @@ class _Parser:
 
     def _context(self) -> Context:
         cursor = self._cursor
-        if not self._wheres:
-            cursor.fail("a value that does not depend on one event; context is only for where")
+        if not self._chains.wheres:
+            cursor.fail("a value that does not depend on one event; context is only for where", hint=_NO_EVENT)
         at = cursor.take().at
         return Context(cursor.in_parentheses("a path"), at=at)
 
     def _property(self) -> Property:
         cursor = self._cursor
-        if not self._wheres:
-            cursor.fail("a value that does not depend on one event; property is only for where and reducers")
+        if not self._chains.wheres:
+            expected = "a value that does not depend on one event; property is only for where and reducers"
+            cursor.fail(expected, hint=_NO_EVENT)
         at = cursor.take().at
         cursor.expect("(")
         of_parent = cursor.next.word == "parent"
         if of_parent:
-            if self._wheres < 2:
-                cursor.fail("a path; parent: needs a funnel, an event inside the where of another")
+            if self._chains.wheres < 2:
+                cursor.fail("a path; parent: needs a funnel, an event inside the where of another", hint=NO_PARENT)
             cursor.take()
             cursor.expect(":")
         path = cursor.string("a path")
@@ -255,147 +252,6 @@ class _Parser:
                 value = token.word == "true"
         cursor.take()
         return Literal(value, is_date=token.kind == "date", at=token.at)
-
-    # chain = event("name") { "." filter } "." reducer
-
-    def _chain(self) -> Chain:
-        cursor = self._cursor
-        if self._wheres == NESTING_MAX:
-            cursor.fail(f"a value; events are nested at most {NESTING_MAX} deep")
-        at = cursor.take().at
-        event = cursor.in_parentheses("the name of an event")
-        filters: list[Filter] = []
-        while True:
-            if not cursor.accept("."):
-                cursor.fail("'.' and a filter or a reducer")
-            if cursor.next.word not in FILTERS:
-                return Chain(event, tuple(filters), self._reducer(), at=at)
-            filters.append(self._filter())
-
-    def _filter(self) -> Filter:
-        cursor = self._cursor
-        token = cursor.take()
-        cursor.expect("(")
-        found: Filter
-        match token.word:
-            case "where":
-                self._wheres += 1
-                found = Where(self._disjunction(), at=token.at)
-                self._wheres -= 1
-            case "within":
-                of_parent = self._of_parent_window()
-                found = Within(self._duration(), of_parent, at=token.at)
-            case "between":
-                found = self._between(token)
-            case "expires_after":
-                found = ExpiresAfter(self._duration(), at=token.at)
-            case _:
-                found = Sources(self._excluded_sources(), at=token.at)
-        cursor.expect(")")
-        return found
-
-    def _of_parent_window(self) -> bool:
-        cursor = self._cursor
-        if cursor.next.word != "parent":
-            return False
-        if not self._wheres:
-            cursor.fail("a duration; parent: needs a funnel, an event inside the where of another")
-        cursor.take()
-        cursor.expect(":")
-        return True
-
-    def _between(self, name: Token) -> Between:
-        one_ms = self._duration()
-        self._cursor.expect(",")
-        second = self._cursor.next
-        other_ms = self._duration()
-        if one_ms == other_ms:
-            self._cursor.fail("a duration that differs from the first", token=second)
-        return Between(min(one_ms, other_ms), max(one_ms, other_ms), at=name.at)
-
-    def _excluded_sources(self) -> tuple[str, ...]:
-        cursor = self._cursor
-        if not cursor.accept("exclude"):
-            cursor.fail("exclude: {'source id', ...}", near=("exclude",))
-        cursor.expect(":")
-        cursor.expect("{")
-        ids = [cursor.string("a source id")]
-        while cursor.accept(","):
-            ids.append(cursor.string("a source id"))
-        cursor.expect("}")
-        return tuple(ids)
-
-    # reducer = count() | sum(p) | … | unique(p) [ .count() ]
-
-    def _reducer(self) -> Reducer:
-        cursor = self._cursor
-        token = cursor.next
-        name = token.word
-        if name not in REDUCERS:
-            expected = f"a filter ({', '.join(FILTERS)}) or a reducer ({', '.join(REDUCERS)})"
-            cursor.fail(expected, near=(*FILTERS, *REDUCERS))
-        cursor.take()
-        cursor.expect("(")
-        if name == "count":
-            cursor.expect(")")
-            return Reducer(name, at=token.at)
-        if not cursor.accept("property"):
-            cursor.fail("property('path')", near=("property",))
-        path = cursor.in_parentheses("a path")
-        as_type = self._reducer_type(name)
-        minimum = self._minimum() if name == "mode" else None
-        cursor.expect(")")
-        if name == "unique" and cursor.next.word == "." and cursor.after_next.word == "count":
-            cursor.take()
-            cursor.take()
-            cursor.expect("(")
-            cursor.expect(")")
-            name = "unique_count"
-        return Reducer(name, path, as_type, minimum, at=token.at)
-
-    def _reducer_type(self, name: str) -> str | None:
-        types = REDUCER_TYPES.get(name, ())
-        if not types or not self._cursor.accept("as"):
-            return None
-        if self._cursor.next.word not in types:
-            self._cursor.fail(" or ".join(types), near=types)
-        return self._cursor.take().word
-
-    def _minimum(self) -> int:
-        self._cursor.expect(",")
-        times = self._whole_number()
-        if not times:
-            self._cursor.fail("a whole number from 1, the least times that the value is seen")
-        self._cursor.take()
-        return times
-
-    # duration = integer unit
-
-    def _duration(self) -> int:
-        """In milliseconds."""
-        cursor = self._cursor
-        number = cursor.next
-        amount = self._whole_number()
-        if amount is None:
-            cursor.fail("a duration such as 7 days")
-        cursor.take()
-        unit_ms = UNITS_MS.get(cursor.next.word.removesuffix("s"))
-        if unit_ms is None:
-            cursor.fail("seconds, minutes, hours, days or weeks", near=[f"{unit}s" for unit in UNITS_MS])
-        cursor.take()
-        duration_ms = amount * unit_ms
-        if duration_ms > WINDOW_DAYS_MAX * DAY_MS:
-            cursor.fail(f"at most {WINDOW_DAYS_MAX:,} days", token=number)
-        return duration_ms
-
-    # single steps
-
-    def _whole_number(self) -> int | None:
-        """The next token as a number without sign, point or exponent; None when it is none. Takes nothing."""
-        token = self._cursor.next
-        if token.kind != "number" or not token.text.isdigit() or len(token.text) > _DIGITS_MAX:
-            return None
-        return int(token.text)
 
     def _count_primary_expression(self) -> None:
         self._primary_expressions += 1

@@ -31,6 +31,18 @@ _TOKEN = re.compile(
 _ESCAPED = re.compile(r"\\(['\"\\])")
 _NOT_OURS = {"&": "write AND", "|": "write OR", "!": "write NOT", ";": "a definition is one expression"}
 _NOT_OURS |= dict.fromkeys("‘’“”«»`´", "strings take ' or \"")
+_FOREIGN = {
+    "in": "write .one_of(…)",
+    "like": "write .contains(…)",
+    "is": "write =, .exists() or .absent()",
+    "null": "write .exists() or .absent()",
+    "month": "write 30 days",
+    "months": "write days, 30 for a month",
+    "year": "write 365 days",
+    "years": "write days, 365 for a year",
+    "entity": "entities of linked audiences are not known here; write event(…) or trait(…)",
+}
+"""Words of other languages, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,12 @@ def tokenize(text: str, *, key: str) -> list[Token]:
             line_start = at + word.rindex("\n") + 1
         at = match.end()
     return [*tokens, Token("end", "", Place(line, at - line_start + 1))]
+
+
+def word_at(text: str, at: int) -> str:
+    """The token that begins at an index of a definition's text; nothing where none does."""
+    match = _TOKEN.match(text, at)
+    return match.group() if match is not None and match.lastgroup != "space" else ""
 
 
 def _kind(group: str | None) -> TokenKind:
@@ -158,10 +176,19 @@ class Cursor:
             near: Words that could stand there; the one that is nearly what was found becomes the hint.
         """
         found = token or self.next
-        if found.kind == "name" and not hint:
-            known = {word.lower(): word for word in near}
-            close = get_close_matches(found.text.lower(), known, n=1)
-            hint = f"did you mean {known[close[0]]}?" if close else ""
+        if not hint and token is None:
+            hint = self._near(found, near)
         raise DefinitionError(
             self._key, line=found.at.line, column=found.at.column, found=found.shown, expected=expected, hint=hint
         )
+
+    def _near(self, found: Token, near: Iterable[str]) -> str:
+        if found.word == ">" and self._index and self._tokens[self._index - 1].word == "<":
+            return "write !="
+        if found.kind != "name":
+            return ""
+        if found.word in _FOREIGN:
+            return _FOREIGN[found.word]
+        known = {word.lower(): word for word in near}
+        close = get_close_matches(found.word, known, n=1)
+        return f"did you mean {known[close[0]]!r}?" if close else ""
