@@ -6,16 +6,28 @@ of the core. Promises: what `check` passes, `catalog` and `destinations` do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.activation.destination import Configured
 from app.activation.destinations import DESTINATIONS
-from app.definitions.checker import compile_ready
+from app.definitions.excerpt import excerpt
 from app.definitions.model import Catalog, Definition, Kind, Subscription
+from app.definitions.review import review
 from app.errors import DefinitionError, Fault, SettingsError
 from app.settings import Connection, DefinitionText, Destination, DocPath, EventNames, Loaded, Settings, did_you_mean
 from app.settings import read as read_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What is to be said of a configuration, in the file's order."""
+
+    faults: list[Fault]
+    """With any of these nothing is done."""
+    doubts: list[Fault]
+    """Allowed, and perhaps not meant."""
 
 
 def open_configuration(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -24,14 +36,19 @@ def open_configuration(path: Path, environ: Mapping[str, str]) -> Loaded:
     Raises:
         SettingsError: every fault of the file, its definitions and its destinations' settings.
     """
-    loaded, faults = _read(path, environ)
-    if faults or loaded is None:
-        raise SettingsError(faults)
+    loaded, found = _read(path, environ)
+    if found.faults or loaded is None:
+        raise SettingsError(found.faults)
     return loaded
 
 
 def check(path: Path, environ: Mapping[str, str]) -> list[Fault]:
     """Everything that is wrong with a configuration, in the file's order; nothing is done."""
+    return examine(path, environ).faults
+
+
+def examine(path: Path, environ: Mapping[str, str]) -> Examination:
+    """Everything that is wrong or odd; nothing is done."""
     return _read(path, environ)[1]
 
 
@@ -70,19 +87,26 @@ def secrets(loaded: Loaded) -> frozenset[str]:
     return loaded.secrets | own
 
 
-def problems(loaded: Loaded) -> list[Fault]:
+def problems(loaded: Loaded) -> Examination:
     """What is wrong with the definitions and the destinations' settings of a file whose structure is sound."""
-    return [*_definition_faults(loaded), *_destination_faults(loaded)]
+    definitions = _examined_definitions(loaded)
+    return Examination([*definitions.faults, *_destination_faults(loaded)], definitions.doubts)
 
 
-def _read(path: Path, environ: Mapping[str, str]) -> tuple[Loaded | None, list[Fault]]:
+def _read(path: Path, environ: Mapping[str, str]) -> tuple[Loaded | None, Examination]:
     draft = read_settings(path, environ)
-    faults = list(draft.faults)
-    if draft.loaded is not None:
-        # A value that has a fault already was left out or emptied; what follows from that is not another fault.
-        told = {fault.path for fault in faults}
-        faults += [fault for fault in problems(draft.loaded) if fault.path not in told]
-    return draft.loaded, sorted(faults, key=lambda fault: (fault.line, fault.column))
+    if draft.loaded is None:
+        return None, Examination(list(draft.faults), [])
+    # A value that has a fault already was left out or emptied; what follows from that is not another fault.
+    told = {fault.path for fault in draft.faults}
+    found = problems(draft.loaded)
+    faults = [*draft.faults, *(fault for fault in found.faults if fault.path not in told)]
+    doubts = [doubt for doubt in found.doubts if doubt.path not in told]
+    return draft.loaded, Examination(_in_order(faults), _in_order(doubts))
+
+
+def _in_order(faults: Sequence[Fault]) -> list[Fault]:
+    return sorted(faults, key=lambda fault: (fault.line, fault.column))
 
 
 def _definition(text: DefinitionText, kind: Kind) -> Definition:
@@ -120,7 +144,7 @@ def _event_names(names: EventNames) -> tuple[tuple[str, str], ...]:
     return tuple((what, name) for what, name in pairs if name != getattr(usual, what))
 
 
-def _definition_faults(loaded: Loaded) -> Iterator[Fault]:
+def _examined_definitions(loaded: Loaded) -> Examination:
     places: dict[str, DocPath] = {}
     first: dict[str, Definition] = {}
     sections = (("audiences", loaded.settings.audiences), ("traits", loaded.settings.traits))
@@ -129,25 +153,14 @@ def _definition_faults(loaded: Loaded) -> Iterator[Fault]:
         # A key given twice is a fault of the settings; only its first definition is looked at.
         if first.setdefault(definition.key, definition) is definition:
             places[definition.key] = (*path, "query")
-    _, errors = compile_ready(list(first.values()))
-    for error in errors:
-        message = _wording(error) + _excerpt(first[error.key].query, error)
-        yield loaded.positions.fault_within(places[error.key], error.line, error.column, message)
 
+    def fault(error: DefinitionError) -> Fault:
+        lines = excerpt(first[error.key].query, error)
+        message = f"{error.key}: {error.wording}" + (f"\n{lines}" if lines else "")
+        return loaded.positions.fault_within(places[error.key], error.line, error.column, message)
 
-def _wording(error: DefinitionError) -> str:
-    what = f"found {error.found}, expected {error.expected}" if error.found else error.expected
-    return f"{error.key}: {what}" + (f" ({error.hint})" if error.hint else "")
-
-
-def _excerpt(query: str, error: DefinitionError, width: int = 100) -> str:
-    """The query's line with a caret under the place, on lines of their own."""
-    lines = query.split("\n")
-    if not 1 <= error.line <= len(lines):
-        return ""
-    line, at = lines[error.line - 1].replace("\t", " "), error.column - 1
-    start = max(0, at - width // 2)
-    return f"\n    {line[start : start + width]}\n    {' ' * (at - start)}^"
+    found = review(list(first.values()))
+    return Examination([fault(error) for error in found.errors], [fault(doubt) for doubt in found.doubts])
 
 
 def _destination_faults(loaded: Loaded) -> Iterator[Fault]:

@@ -91,8 +91,17 @@ class Fault:
     message: str
     """What is wrong and how to mend it."""
 
+    @property
+    def at(self) -> str:
+        """The place, as compilers write it: editors make a link of it."""
+        return f"{self.file}:{self.line}:{self.column}:"
+
+    @property
+    def said(self) -> str:
+        return f"{self.path + ': ' if self.path else ''}{self.message}"
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.path + ': ' if self.path else ''}{self.message}"
+        return f"{self.at} {self.said}"
 
 
 class SettingsError(HeadwaterError):

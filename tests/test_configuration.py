@@ -109,6 +109,48 @@ audiences:
     assert one.endswith("\n    event('x').count() >> 3\n                        ^")
     assert two.endswith("\n      AND trait('q'\n                   ^")
     assert "did you mean 'count'?" in three
+    assert three.endswith("\n    event('x').cuont() > 2\n               ^^^^^")
+
+
+def test_what_can_never_hold_is_refused_and_what_is_odd_is_a_doubt(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - {key: never, query: "event('x').count() < 0"}
+  - {key: always, query: "event('x').count() >= 0"}
+  - {key: like, query: "trait('alway') = true"}
+  - {key: fine, query: "trait('custom') = true"}
+"""
+    found = configuration.examine(write(tmp_path, text), {})
+    assert [(fault.line, fault.column, fault.path) for fault in found.faults] == [(2, 47, "audiences.0.query")]
+    assert found.faults[0].message.endswith("\n    event('x').count() < 0\n                         ^")
+    assert [(doubt.line, doubt.column, doubt.path) for doubt in found.doubts] == [
+        (3, 49, "audiences.1.query"),
+        (4, 25, "audiences.2.query"),
+    ]
+    assert "did you mean 'always'?" in found.doubts[1].message
+    with pytest.raises(SettingsError):
+        configuration.open_configuration(write(tmp_path, text), {})
+    without = "\n".join(line for line in text.split("\n") if "never" not in line)
+    assert (
+        len(configuration.catalog(configuration.open_configuration(write(tmp_path, without), {}).settings).definitions)
+        == 3
+    )
+
+
+def test_a_caret_and_its_place_fit_a_block_with_tabs_and_wide_characters(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - key: a
+    query: |
+      event('購入').count() >= 1
+      \tAND event('カート 🛒').cuont() >= 1
+"""
+    ((line, column, _, message),) = faults(tmp_path, text)
+    assert (line, column) == (5, text.split("\n")[4].index("cuont") + 1)
+    assert message.split("\n")[1:] == [
+        "        AND event('カート 🛒').cuont() >= 1",
+        "                               ^^^^^",
+    ]
 
 
 def test_a_long_line_is_shown_around_its_fault(tmp_path: Path) -> None:

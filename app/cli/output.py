@@ -43,6 +43,11 @@ def fault_lines(faults: Sequence[Fault]) -> str:
     return "\n".join([*map(str, faults), counted(len(faults), "problem")])
 
 
+def doubt_lines(doubts: Sequence[Fault]) -> str:
+    """What is allowed and perhaps not meant, for people."""
+    return "\n".join(f"{doubt.at} warning: {doubt.said}" for doubt in doubts)
+
+
 def counted(count: int, what: str) -> str:
     """1 line, 2 lines."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"

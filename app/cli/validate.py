@@ -10,7 +10,7 @@ import typer
 
 from app import configuration
 from app.cli.options import Json
-from app.cli.output import DONE, WRONG_USAGE, answer, fault_lines, fault_values, say
+from app.cli.output import DONE, WRONG_USAGE, answer, doubt_lines, fault_lines, fault_values, say
 
 
 def validate(
@@ -19,6 +19,8 @@ def validate(
 ) -> None:
     """Check a configuration: every problem at once, with file, line and column. Changes nothing.
 
+    What is allowed but perhaps not meant is told as a warning.
+
     Exit code 0: nothing is wrong; 2: something is.
 
     \b
@@ -26,11 +28,15 @@ def validate(
       headwater validate headwater.yaml
       headwater validate headwater.yaml --json | jq '.faults[].message'
     """
-    faults = configuration.check(file, os.environ)
+    found = configuration.examine(file, os.environ)
+    faults = found.faults
     if as_json:
-        answer({"ok": not faults, "faults": fault_values(faults)})
-    elif faults:
-        say(fault_lines(faults))
+        answer({"ok": not faults, "faults": fault_values(faults), "warnings": fault_values(found.doubts)})
     else:
-        print(f"{file}: no problems", flush=True)
+        if found.doubts:
+            say(doubt_lines(found.doubts))
+        if faults:
+            say(fault_lines(faults))
+        else:
+            print(f"{file}: no problems", flush=True)
     raise typer.Exit(WRONG_USAGE if faults else DONE)

@@ -118,7 +118,20 @@ def test_validate_passes_what_is_sound(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["validate", "good.yaml"]) == 0
     assert capsys.readouterr().out == "good.yaml: no problems\n"
     assert run(["validate", "good.yaml", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "faults": []}
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "faults": [], "warnings": []}
+
+
+def test_validate_warns_of_what_is_allowed_but_odd(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("odd.yaml").write_text("audiences:\n  - {key: a, query: event('V').count() >= 0}\n")
+    assert run(["validate", "odd.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "odd.yaml: no problems\n"
+    first, line, carets = told.err.splitlines()
+    assert first.startswith("odd.yaml:2:43: warning: audiences.0.query: a: found count() >= 0, expected something that")
+    assert (line, carets) == ("    event('V').count() >= 0", "                          ^")
+    assert run(["validate", "odd.yaml", "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert (warning["line"], warning["column"], warning["path"]) == (2, 43, "audiences.0.query")
 
 
 @pytest.mark.parametrize("arguments", [("up", "--config"), ("worker", "api", "--config"), ("apply",)])
