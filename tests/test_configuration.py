@@ -195,3 +195,11 @@ def test_open_refuses_with_every_fault(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         configuration.open_configuration(write(tmp_path, "kafak: {}\naudiences: [{key: a, query: '('}]\n"), {})
     assert len(caught.value.faults) == 2
+
+
+def test_the_readmes_example_of_an_error_is_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "audiences:\n  - key: vip\n    query: event('Order Completed').wihtin(30 days).count() >= 2\n"
+    Path("headwater.yaml").write_text(text)
+    (fault,) = configuration.check(Path("headwater.yaml"), {})
+    assert str(fault) in (Path(configuration.__file__).parent / "definitions" / "README.md").read_text()

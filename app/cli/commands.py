@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated
 
 import typer
@@ -19,8 +20,9 @@ COMMANDS = {
     "validate": "app.cli.validate",
     "apply": "app.cli.apply",
     "send": "app.cli.send",
+    "import": "app.cli.migration.command",
 }
-"""Command → its module, which has a function of that name."""
+"""Command → its module, which has a function of that name; `import_` for a name that Python keeps for itself."""
 
 
 SUMMARIES = {
@@ -30,6 +32,7 @@ SUMMARIES = {
     "validate": "Check a configuration; change nothing.",
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
+    "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""
 
@@ -68,8 +71,13 @@ def _cli(arguments: Sequence[str]) -> typer.Typer:
     cli.callback()(_headwater)
     named = [argument for argument in arguments if argument in COMMANDS][:1]
     for name in named or COMMANDS:
-        cli.command(name, short_help=SUMMARIES[name])(getattr(import_module(COMMANDS[name]), name))
+        cli.command(name, short_help=SUMMARIES[name])(_function(name))
     return cli
+
+
+def _function(name: str) -> Callable[..., None]:
+    function: Callable[..., None] = getattr(import_module(COMMANDS[name]), f"{name}_" if iskeyword(name) else name)
+    return function
 
 
 def _version(wanted: bool) -> None:
