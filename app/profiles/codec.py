@@ -6,6 +6,7 @@
     │         │        │          │       │               │  emitted]                                                │
     └─────────┴────────┴──────────┴───────┴───────────────┴──────────────────────────────────────────────────────────┘
 
+Version 2 is one whose long lists are kept in parts (`app.profiles.parts`): extensions with their names stand for them.
 Big-endian. The checksum covers everything behind it. `w` and `armed_due` stand in front so that restoring can compare
 and index records without decoding them.
 """
@@ -13,18 +14,21 @@ and index records without decoding them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import google_crc32c
 import msgspec
 
-from app.profiles.state import Profile
+from app.profiles import parts
+from app.profiles.state import Cell, Profile
 
-VERSION = 1
+WHOLE, IN_PARTS = 1, 2
+WHOLE_BYTES_MAX = 16 * 1024
+"""From there on a profile's long lists are kept in parts."""
 _HEAD = struct.Struct(">BIqIq")
 _BEHIND_CRC = struct.Struct(">qIq")
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
-_decoder = msgspec.msgpack.Decoder()
+_decoder = msgspec.msgpack.Decoder(ext_hook=parts.Named)
 _front_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])
 _crc32c: Callable[[bytes], int] = google_crc32c.value
 
@@ -34,7 +38,17 @@ class CorruptProfile(Exception):
 
 
 def encode(profile: Profile, epoch: int) -> bytes:
-    """A profile's bytes under a source epoch (32 bits of the source topic's id)."""
+    """A profile's bytes, whole, under a source epoch (32 bits of the source topic's id)."""
+    return _encode(WHOLE, profile, profile.cells, epoch)
+
+
+def encode_in_parts(profile: Profile, epoch: int) -> tuple[bytes, dict[bytes, bytes]]:
+    """A large profile's bytes, and its parts by name."""
+    found: dict[bytes, bytes] = {}
+    return _encode(IN_PARTS, profile, parts.split(profile.cells, found), epoch), found
+
+
+def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], epoch: int) -> bytes:
     body = _encoder.encode(
         (
             profile.clock,
@@ -42,19 +56,22 @@ def encode(profile: Profile, epoch: int) -> bytes:
             profile.plan,
             profile.identifiers,
             profile.traits,
-            profile.cells,
+            cells,
             profile.emitted,
         )
     )
     rest: bytes = _BEHIND_CRC.pack(profile.w, epoch, profile.armed_due) + body
-    return b"\x01" + _crc32c(rest).to_bytes(4, "big") + rest
+    return bytes((version,)) + _crc32c(rest).to_bytes(4, "big") + rest
 
 
-def decode(data: bytes) -> Profile:
+def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     """The profile in these bytes.
 
+    Args:
+        read: Reads its parts. Without it long lists are left as their names, for those who do not look at cells.
+
     Raises:
-        CorruptProfile: wrong version, wrong checksum or cut.
+        CorruptProfile: wrong version, wrong checksum or cut; a part that is missing.
     """
     check(data)
     profile = Profile()
@@ -67,6 +84,13 @@ def decode(data: bytes) -> Profile:
     profile.identifiers = [(kind, value) for kind, value in identifiers]
     profile.traits = traits
     profile.cells = cells
+    if data[0] == IN_PARTS:
+        profile.parts = frozenset(parts.names(cells))
+        if read is not None:
+            try:
+                profile.cells = parts.join(cells, read)
+            except parts.MissingPart as error:
+                raise CorruptProfile(str(error)) from error
     profile.emitted = emitted
     return profile
 
@@ -77,7 +101,7 @@ def check(data: bytes) -> None:
     Raises:
         CorruptProfile: if they are not.
     """
-    if len(data) < _HEAD.size or data[0] != VERSION:
+    if len(data) < _HEAD.size or data[0] not in (WHOLE, IN_PARTS):
         raise CorruptProfile(f"a profile of {len(data)} bytes and version {data[0] if data else 'none'}")
     if int.from_bytes(data[1:5], "big") != _crc32c(data[5:]):
         raise CorruptProfile("a profile whose checksum is wrong")

@@ -21,11 +21,13 @@ class Profile:
         cells: Cell id → what the cell remembers.
         plan: The version of the plan that last evaluated it as a whole; 0 before the first.
         indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
+        parts: Names of the parts that the store holds for it (`app.profiles.parts`); not encoded by itself.
         emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent.
     """
 
     __slots__ = (
-        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "plan", "sequence", "traits", "w",
+        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "parts", "plan", "sequence", "traits",
+        "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class Profile:
         self.sequence = 0
         self.plan = 0
         self.indexed_due = 0
+        self.parts: frozenset[bytes] = frozenset()
         self.identifiers: list[tuple[str, str]] = []
         self.traits: dict[str, list[Any]] = {}
         self.cells: dict[str, Cell] = {}

@@ -9,6 +9,9 @@ from typing import Protocol
 PROFILE = b"p|"
 """`p|profile` → a profile's bytes (`app.profiles.codec`). In the changelog too."""
 
+PART = b"c|"
+"""`c|profile ‖ name (16 bytes)` → a part of one of the profile's long lists. In the changelog too."""
+
 TIMER = b"t|"
 """`t|due ms (u64) ‖ profile` → nothing. Local: rebuilt from the profiles when they are restored."""
 
@@ -19,6 +22,11 @@ META = b"m|"
 """`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""
 
 _DUE = struct.Struct(">Q")
+
+
+def part_key(profile: bytes, name: bytes) -> bytes:
+    """The key of a part of a profile's long lists."""
+    return PART + profile + name
 
 
 def timer_key(due_ms: int, profile: bytes) -> bytes:

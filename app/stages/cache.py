@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from app.profiles import codec
+from app.profiles.parts import Read
 from app.profiles.state import Profile
-from app.profiles.store import PROFILE
+from app.profiles.store import PROFILE, part_key
 from app.stages.overlay import Overlay
 
 _LOADED_BYTES = 256  # what a profile is taken for that was read and not yet encoded again
@@ -40,9 +41,12 @@ class ProfileCache:
         if not missing:
             return held
         for key, data in zip(missing, self._state.get_many([PROFILE + key for key in missing]), strict=True):
-            held[key] = codec.decode(data) if data is not None else Profile()
+            held[key] = codec.decode(data, self._parts_of(key)) if data is not None else Profile()
             self._resize(key, len(data) if data is not None else _LOADED_BYTES)
         return held
+
+    def _parts_of(self, key: bytes) -> Read:
+        return lambda names: self._state.get_many([part_key(key, name) for name in names])
 
     def put(self, key: bytes, profile: Profile, size: int) -> None:
         """A profile was encoded in so many bytes: it is now the newest."""

@@ -20,7 +20,7 @@ from app.events.model import Message
 from app.profiles import codec
 from app.profiles.seen import DAY_MS
 from app.profiles.state import Profile
-from app.profiles.store import META, PROFILE, timer_key
+from app.profiles.store import META, PROFILE, part_key, timer_key
 from app.stages.cache import ProfileCache
 from app.stages.dead import dead_record
 from app.stages.envelope import Body, CatalogChange, Event, Refresh, Timer, decode
@@ -284,6 +284,9 @@ class _Batch:
         for key, profile in self.dirty.items():
             data = encode(profile, bits)
             held.cache.put(key, profile, len(data))
+            unused: frozenset[bytes] = frozenset()
+            if len(data) > codec.WHOLE_BYTES_MAX or profile.parts:
+                data, unused = self._in_parts(key, profile, data)
             if profile.armed_due != profile.indexed_due:
                 if profile.indexed_due:
                     writes[timer_key(profile.indexed_due, key)] = None
@@ -292,6 +295,10 @@ class _Batch:
                 profile.indexed_due = profile.armed_due
             writes[PROFILE + key] = data
             changelog.append((PROFILE + key, data))
+            # Behind the profile that no longer names them: cut between the two, the log still has all that is named.
+            for name in sorted(unused):
+                writes[part_key(key, name)] = None
+                changelog.append((part_key(key, name), None))
         held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
         meta.src_next = work.src_next
         meta.epoch = place.epoch
@@ -299,3 +306,15 @@ class _Batch:
         encoded = meta.encode()
         writes[META] = encoded
         changelog.append((META, encoded))
+
+    def _in_parts(self, key: bytes, profile: Profile, whole: bytes) -> tuple[bytes, frozenset[bytes]]:
+        """A large profile's bytes, once its new parts have been put before it; and the names of parts without use."""
+        data, parts = whole, dict[bytes, bytes]()
+        if len(whole) > codec.WHOLE_BYTES_MAX:
+            data, parts = codec.encode_in_parts(profile, self.place.epoch_bits)
+        for name in sorted(parts.keys() - profile.parts):
+            self.work.writes[part_key(key, name)] = parts[name]
+            self.work.changelog.append((part_key(key, name), parts[name]))
+        unused = profile.parts - parts.keys()
+        profile.parts = frozenset(parts)
+        return data, unused

@@ -9,7 +9,7 @@ from typing import Protocol
 from app.errors import StateError, StateErrorReason
 from app.profiles import codec
 from app.profiles.seen import day_of_key, seen_key, unpack
-from app.profiles.store import META, PROFILE, SEEN, StateReader, timer_key
+from app.profiles.store import META, PART, PROFILE, SEEN, StateReader, timer_key
 from app.stages.meta import CATALOG_KEY, Meta
 
 
@@ -74,7 +74,10 @@ def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None
     for key, value in records:
         if key is None or value is None:
             continue
-        if key.startswith(PROFILE):
+        if key.startswith(PART):
+            # Deletions are not repeated (above): of a worker that had been replaced they could be of what is in use.
+            writes[key] = value
+        elif key.startswith(PROFILE):
             held = newest.get(key)
             # A worker that had been replaced may have appended late; what it did not know of wins.
             if held is None or codec.w_of(value) >= codec.w_of(held):

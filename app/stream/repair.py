@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Set
 
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
-from app.profiles.store import META, PROFILE
+from app.profiles.store import META, PART, PROFILE
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
 
@@ -40,7 +40,7 @@ async def append_hidden(
     async for records in reader.read(BulkRead(topic, partition, start, end)):
         for record in records:
             key = record.key
-            if key is not None and key not in newer and (key.startswith(PROFILE) or key in (META, CATALOG_KEY)):
+            if key is not None and key not in newer and (key.startswith((PROFILE, PART)) or key in (META, CATALOG_KEY)):
                 ours = store.get(key)
                 if ours is not None:
                     hidden[key] = ours

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from app.profiles.store import TIMER
+from app.profiles import codec
+from app.profiles.store import PART, TIMER
 from tests.equality import changes_of, check_finals, check_sequences, check_store, deduplicated, finals_of
 from tests.oracle.timeline import Timeline
 from tests.scenarios import Scenario, expected, expected_changes, scenario
@@ -50,3 +51,5 @@ def check_stores(world: World) -> None:
         changelog = world.log.partitions[TOPICS.profiles_changelog, partition]
         timers = {key for key in store.data if key.startswith(TIMER)}
         check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
+        named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}
+        assert named <= store.data.keys(), "a profile names parts that are not there"

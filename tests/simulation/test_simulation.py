@@ -9,6 +9,8 @@ import os
 
 import pytest
 
+from app.profiles import codec, parts
+from app.profiles.store import PART
 from tests.simulation.checks import run_and_check
 from tests.simulation.world import Faults
 
@@ -24,6 +26,18 @@ SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "40"))
 def test_changes_and_finals_equal_the_oracle(faults: Faults, block: int) -> None:
     for seed in range(block * SEEDS, (block + 1) * SEEDS):
         run_and_check(seed, faults)
+
+
+def test_long_lists_in_parts_survive_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Everything with more than two entries counts as long here, and every other entry is a cut.
+    monkeypatch.setattr(codec, "WHOLE_BYTES_MAX", 0)
+    monkeypatch.setattr(parts, "ENTRIES_INLINE_MAX", 2)
+    monkeypatch.setattr(parts, "_CUT_MASK", 1)
+    in_parts = 0
+    for seed in range(SEEDS):
+        world = run_and_check(seed, DEADLY)
+        in_parts += sum(key.startswith(PART) for store in world.stores for key in store.data)
+    assert in_parts > 5 * SEEDS, "too few parts to prove anything"
 
 
 def test_kills_hit_work_in_flight() -> None:
