@@ -97,7 +97,7 @@ def _spans(where: Condition, turns: Instants, window: Window, scene: Scene) -> l
     now = scene.now
     begin = max(now, scene.at_ms + window.near_ms)
     end = scene.at_ms + window.far_ms if window.far_ms is not None else 0
-    if end and end <= begin:
+    if window.far_ms is not None and end <= begin:
         return []
     edges = sorted({instant for instant in turns(scene) if instant > begin and (not end or instant < end)})
     spans: list[Span] = []

@@ -9,8 +9,8 @@
 | | | and when; each whose time is to come |
 | `Peaks` | the same, for min, max, first, last | only values that no better one outlives, and those to come |
 | `Runs` | expires_after() alone | for each session its start, its end, its total |
-| `SessionFacts` | expires_after() with a window or with a | each event that counts or will: its time, from when to when, |
-| | `where` that time can turn | its values |
+| `SessionFacts` | expires_after() with a window, or with a | each event that counts or will: its time, from when to |
+| | `where` that time can turn | when, its values |
 | `Funnel` | events inside `where` | of parents that are not settled, and of their children's events: the time, and |
 | | | the values that reducers and conditions still need |
 

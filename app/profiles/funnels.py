@@ -131,6 +131,7 @@ class Funnel:
             return None
         if cell is None:
             cell = [None, *([] for _ in self.steps)]
+        self._forget(cell, now_ms)
         for index, fact in kept:
             insert(cell[1 + index], [*fact, OUT, now_ms] if index == 0 else fact)
             step = self.steps[index]
@@ -154,11 +155,14 @@ class Funnel:
         return forget_ms is not None and at_ms <= now_ms - forget_ms
 
     def advance(self, cell: list[Any], now_ms: int) -> list[Any] | None:
+        self._forget(cell, now_ms)
+        cell = self._looked_again(cell, now_ms)
+        return cell if cell[0] is not None or any(cell[1:]) else None
+
+    def _forget(self, cell: list[Any], now_ms: int) -> None:
         for step in self.steps:
             if step.forget_ms is not None:
                 drop_until(cell[1 + step.index], now_ms - step.forget_ms)
-        cell = self._looked_again(cell, now_ms)
-        return cell if cell[0] is not None or any(cell[1:]) else None
 
     def _looked_again(self, cell: list[Any], now_ms: int) -> list[Any]:
         """Look at the parents that are due, and take out those that are settled."""

@@ -68,6 +68,8 @@ class SessionFacts:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
+            if at_ms + self.far_ms <= now_ms:
+                return None
             spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
         facts = [[at_ms, *span, list(values)] for span in spans if not span[1] or span[1] > now_ms]
         if not facts:

@@ -107,6 +107,8 @@ class Spanned:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
+            if at_ms + self.far_ms <= now_ms:
+                return None
             spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
         return added(cell, now_ms, spans, values, self._enter)
 
@@ -155,6 +157,8 @@ class Peaks:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
+            if at_ms + self.far_ms <= now_ms:
+                return None
             spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
         return added(cell, now_ms, spans, values, self._enter)
 

@@ -39,12 +39,12 @@ ENOUGH = 300
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "100000"))
 TOPICS = Topics()
 RULES = IdentityRules()
-SMALL: dict[str, Any] = {"events": 25, "profiles": 4, "definitions": 14}
+SMALL: dict[str, Any] = {"events": 20, "profiles": 3, "definitions": 8}
 SHAPES: tuple[dict[str, Any], ...] = (
     {},
     {"scale": "seconds"},
-    {"events": 60, "profiles": 2, "definitions": 8},
-    {"definitions": 26, "events": 20, "duplicates": False},
+    {"events": 36, "profiles": 2, "definitions": 6},
+    {"definitions": 14, "events": 15, "duplicates": False},
     {"contested": True},
 )
 
