@@ -136,6 +136,7 @@ class FunnelCompiler:
             cap=cap,
             newest=newest,
             forget_ms=min(level.ends_ms, default=None),
+            pairwise=level.index > 0 and parent is self._levels[0] and not any(map(_can_turn, _conjuncts(chain))),
         )
         self._steps[level.index] = step
         return step
@@ -227,9 +228,14 @@ def _conjuncts(chain: ast.Chain) -> Sequence[ast.Condition]:
     return found
 
 
+def _can_turn(node: ast.Condition) -> bool:
+    """Whether time or another event can turn it, once its event and its parent are there."""
+    return any(isinstance(each, ast.Chain | ast.DateComparison) for each in nodes(node))
+
+
 def _lasts(node: ast.Condition, outcome: bool) -> bool:
     """Whether a condition that has this outcome keeps it, whatever comes: counts that nothing leaves only grow."""
-    if not any(isinstance(each, ast.Chain | ast.DateComparison) for each in nodes(node)):
+    if not _can_turn(node):
         return True
     match node:
         case ast.Not(inner):

@@ -72,6 +72,9 @@ class Step:
     """Whether the newest `cap` facts are all that any parent can ask for."""
     forget_ms: int | None
     """How old a fact has to be so that no answer can need it; None for never."""
+    pairwise: bool
+    """Whether its condition is decided between a fact and its parent, the outermost, for ever: a fact that fails it can
+    mean nothing to that parent."""
 
     def total(self, look: Look) -> Any:
         """The total of the facts that count for the fact that is looked at."""
@@ -139,16 +142,21 @@ class Funnel:
                 del cell[1 + index][0]
         for index, fact in kept:
             if index:
-                self._wake(cell[1], index, fact[0], now_ms)
+                self._wake(cell, self.steps[index], fact, now_ms)
         return self._looked_again(cell, now_ms)
 
-    def _wake(self, parents: Facts, index: int, at_ms: int, now_ms: int) -> None:
+    def _wake(self, cell: list[Any], step: Step, fact: Fact, now_ms: int) -> None:
         """Have those parents looked at again to which a new fact of a step can matter."""
-        reach_ms = self.reach_ms[index]
-        first = since(parents, at_ms - reach_ms) if reach_ms is not None else 0
-        for place in range(first, since(parents, at_ms)):
-            if parents[place][STATE] != SETTLED:
-                parents[place][DUE] = now_ms
+        parents: Facts = cell[1]
+        reach_ms = self.reach_ms[step.index]
+        first = since(parents, fact[0] - reach_ms) if reach_ms is not None else 0
+        look = Look(cell[1:], now_ms)
+        look.fact = fact
+        passes = step.where if step.pairwise else None
+        for place in range(first, since(parents, fact[0])):
+            look.parent = parents[place]
+            if look.parent[STATE] != SETTLED and (passes is None or passes(look)):
+                look.parent[DUE] = now_ms
 
     def _is_over(self, index: int, at_ms: int, now_ms: int) -> bool:
         forget_ms = self.steps[index].forget_ms
@@ -209,7 +217,6 @@ class Funnel:
     def answer(self, cell: list[Any] | None, now_ms: int) -> Any:
         if cell is None:
             return None
-        self._looked_again(cell, now_ms)
         top = self.steps[0]
         counting = [parent for parent in cell[1] if parent[STATE]]
         if top.gap_ms is not None:

@@ -7,14 +7,15 @@ the newest: nothing but a window that ends lets them be forgotten.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 from app.profiles.aggregates import Aggregate
 from app.profiles.cells import Span
-from app.profiles.facts import insert, latest_session
+from app.profiles.facts import insert
 
 _end_ms = itemgetter(1)
 
@@ -84,16 +85,22 @@ class SessionFacts:
 
     def answer(self, cell: list[Any] | None, now_ms: int) -> Any:
         total = None
-        for _, _, _, values in latest_session(_live(cell or (), now_ms), self.gap_ms, now_ms):
-            for value in values:
+        for fact in self._session(cell or (), now_ms):
+            for value in fact[3]:
                 total = self.aggregate.add(total, value)
         return total
 
+    def _session(self, facts: Sequence[list[Any]], now_ms: int) -> Iterator[list[Any]]:
+        """What counts of the newest session, the newest first."""
+        next_ms = now_ms
+        for fact in reversed(facts):
+            if fact[1] <= now_ms and (not fact[2] or now_ms < fact[2]):
+                if next_ms - fact[0] >= self.gap_ms:
+                    return
+                yield fact
+                next_ms = fact[0]
+
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         edges = [edge for fact in cell for edge in fact[1:3] if edge > now_ms]
-        edges += [fact[0] + self.gap_ms for fact in _live(cell, now_ms)[-1:]]
-        return min((edge for edge in edges if edge > now_ms), default=0)
-
-
-def _live(facts: Sequence[list[Any]], now_ms: int) -> list[list[Any]]:
-    return [fact for fact in facts if fact[1] <= now_ms and (not fact[2] or now_ms < fact[2])]
+        edges += [fact[0] + self.gap_ms for fact in islice(self._session(cell, now_ms), 1)]
+        return min(edges, default=0)
