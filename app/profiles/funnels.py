@@ -221,8 +221,8 @@ class Funnel:
         counting = [parent for parent in cell[1] if parent[STATE]]
         if top.gap_ms is not None:
             return top.taken(latest_session(counting, top.gap_ms, now_ms))
-        settled = top.aggregate.merge(top.taken(counting), cell[0]) if cell[0] is not None else None
-        return settled if cell[0] is not None else top.taken(counting)
+        total = top.taken(counting)
+        return top.aggregate.merge(total, cell[0]) if cell[0] is not None else total
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         edges = [parent[DUE] for parent in cell[1] if parent[DUE] > now_ms]
