@@ -1,4 +1,4 @@
-"""The oracle's random scenarios, cut down to what is evaluated, and what the oracle expects of them."""
+"""The oracle's random scenarios of users, cut down to what is evaluated, and what the oracle expects of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from tests.oracle.timeline import Timeline, simulate
 OPTIONS = Options(
     definitions=40,
     accounts=False,
-    funnels=False,
-    sessions=False,
-    sources=False,
     anonymous=False,
     other_identifiers=False,
     blocked_values=False,

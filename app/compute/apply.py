@@ -8,11 +8,10 @@ from typing import Any
 from app.compute.changes import Change
 from app.compute.evaluate import earliest, evaluate
 from app.compute.timers import pass_time
-from app.definitions.plan import CellPlan, DefinitionPlan, Plan, Scene
-from app.events.model import Message, event_name, properties_of
+from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan, Scene
+from app.events.model import Message, event_name, id_text, properties_of
 from app.identity.simple import IDENTIFYING_TYPES
 from app.ids import message_id
-from app.profiles.cells import Span
 from app.profiles.state import Profile
 
 
@@ -34,7 +33,7 @@ class Application:
         self.profile_id = profile_id
         self.epoch = epoch
         self._position = position
-        self.scene = Scene(profile, profile.clock)
+        self.scene = Scene(profile, profile.clock, arrival=position[2])
         self.anonymous = is_anonymous(profile)
         self.changes: list[Change] = []
 
@@ -89,22 +88,16 @@ class Application:
         profile.plan = plan.version
         return list(range(len(plan.definitions)))
 
-    def _fold(self, message: Message, cells: Iterable[CellPlan], at_ms: int, touched: list[int]) -> int:
+    def _fold(self, message: Message, cells: Iterable[tuple[CellPlan, Fold]], at_ms: int, touched: list[int]) -> int:
         scene, held = self.scene, self.profile.cells
         scene.properties = properties_of(message)
         scene.context = message.get("context") or {}
+        scene.source = id_text(message.get("sourceId"))
+        scene.at_ms = at_ms
         now = scene.now
         next_ms = 0
-        for cell in cells:
-            spans: list[Span] | None = None
-            if cell.turns is not None:
-                spans = _spans(cell, scene, at_ms)
-                if not spans:
-                    continue
-            elif cell.where is not None and not cell.where(scene):
-                continue
-            values = cell.observe(scene) if cell.observe is not None else ()
-            filled = cell.kind.add(held.get(cell.id), at_ms, now, spans, values)
+        for cell, fold in cells:
+            filled = fold(scene, held.get(cell.id))
             if filled is None:
                 continue
             held[cell.id] = filled
@@ -157,23 +150,3 @@ class Application:
 def is_anonymous(profile: Profile) -> bool:
     """Whether a profile has none of the identifiers that make a person known."""
     return not any(kind in IDENTIFYING_TYPES for kind, _ in profile.identifiers)
-
-
-def _spans(cell: CellPlan, scene: Scene, at_ms: int) -> list[Span]:
-    """When an event passes a `where` that time alone can turn: [start, end) from now on, as far as its window goes."""
-    assert cell.turns is not None
-    assert cell.where is not None
-    now = scene.now
-    end = at_ms + cell.window_ms if cell.window_ms is not None else 0
-    if end and end <= now:
-        return []
-    edges = sorted({instant for instant in cell.turns(scene) if instant > now and (not end or instant < end)})
-    spans: list[Span] = []
-    for start, stop in zip([now, *edges], [*edges, end], strict=True):
-        scene.now = start
-        if cell.where(scene):
-            if spans and spans[-1][1] == start:
-                start = spans.pop()[0]
-            spans.append((start, stop))
-    scene.now = now
-    return spans

@@ -34,10 +34,10 @@ def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
         if not cell.timed:
             continue
         left = cell.kind.advance(held, now)
-        next_ms = earliest(next_ms, cell.kind.next_flip_ms(left, now))
-        if left and left != [0, [], []]:
-            profile.cells[cell_id] = left
-        else:
+        if left is None:
             del profile.cells[cell_id]
+        else:
+            profile.cells[cell_id] = left
+            next_ms = earliest(next_ms, cell.kind.next_flip_ms(left, now))
         touched.extend(plan.by_cell[cell_id])
     return earliest(next_ms, evaluate(plan, scene, touched, anonymous, emit))

@@ -7,25 +7,20 @@ from typing import TypeAlias
 
 from app.definitions.ast import (
     And,
-    Between,
     Body,
     Chain,
     Comparison,
     Condition,
     DateComparison,
-    ExpiresAfter,
     Filter,
     Not,
     Or,
     Place,
-    Property,
     Quantified,
     Reducer,
     Scalar,
-    Sources,
     Trait,
     Where,
-    Within,
 )
 from app.definitions.model import Definition
 from app.definitions.parser import parse
@@ -34,14 +29,7 @@ from app.errors import DefinitionError
 Node: TypeAlias = Condition | Scalar | Filter | Reducer
 Parsed: TypeAlias = tuple[Definition, Body]
 
-NOT_EVALUATED_YET = frozenset(
-    {
-        *("avg()", "min()", "max()", "mode()", "first()", "last()", "unique()", "unique().count()"),
-        *("between()", "expires_after()", "sources()", "within(parent:)"),
-        *("a funnel (event() inside where)", "property(parent:)"),
-        *("type ACCOUNTS", "ANY", "ALL", "NONE"),
-    }
-)
+NOT_EVALUATED_YET = frozenset({"type ACCOUNTS", "ANY", "ALL", "NONE"})
 """What the parser reads and nothing evaluates, by the names that `_construct` gives. A version that evaluates more
 takes its names out here and moves them in README.md."""
 
@@ -87,7 +75,7 @@ def check(definitions: Sequence[Definition], bodies: Sequence[Body | None]) -> l
 
 def references(body: Body) -> tuple[str, ...]:
     """The keys that it reads with trait(), each once, in the order of its text."""
-    return tuple(dict.fromkeys(node.key for node, _, _ in _nodes(body) if isinstance(node, Trait)))
+    return tuple(dict.fromkeys(node.key for node, _ in _nodes(body) if isinstance(node, Trait)))
 
 
 def in_dependency_order(parsed: Sequence[Parsed]) -> list[Parsed]:
@@ -128,7 +116,7 @@ class _Checked:
     def _links_of(self, definition: Definition, body: Body | None) -> dict[int, Place]:
         """The definitions that one refers to, and where it does so first."""
         links: dict[int, Place] = {}
-        for node, _, of_users in _nodes(body) if body is not None else ():
+        for node, of_users in _nodes(body) if body is not None else ():
             if isinstance(node, Trait):
                 target = self._firsts.get(("USERS" if of_users else definition.scope, node.key))
                 if target is not None:  # else a custom trait
@@ -171,8 +159,8 @@ def _problem(definition: Definition, at: Place, what: str, hint: str = "") -> De
 def _not_evaluated(definition: Definition, body: Body) -> list[DefinitionError]:
     """One problem per construct, at its first place."""
     places: dict[str, Place] = {"type ACCOUNTS": Place()} if definition.scope == "ACCOUNTS" else {}
-    for node, wheres, _ in _nodes(body):
-        places.setdefault(_construct(node, wheres), node.at)
+    for node, _ in _nodes(body):
+        places.setdefault(_construct(node), node.at)
     return [
         _problem(definition, at, f"{construct} is not evaluated yet")
         for construct, at in places.items()
@@ -180,38 +168,21 @@ def _not_evaluated(definition: Definition, body: Body) -> list[DefinitionError]:
     ]
 
 
-def _construct(node: Node, wheres: int) -> str:
+def _construct(node: Node) -> str:
     """What people call it; nothing for what every version evaluates."""
-    match node:
-        case Reducer(name):
-            return "unique().count()" if name == "unique_count" else f"{name}()"
-        case Between():
-            return "between()"
-        case ExpiresAfter():
-            return "expires_after()"
-        case Sources():
-            return "sources()"
-        case Within(of_parent=True):
-            return "within(parent:)"
-        case Property(of_parent=True):
-            return "property(parent:)"
-        case Quantified(quantifier):
-            return quantifier
-        case Chain() if wheres:
-            return "a funnel (event() inside where)"
-    return ""
+    return node.quantifier if isinstance(node, Quantified) else ""
 
 
-def _nodes(node: Node, wheres: int = 0, of_users: bool = False) -> Iterator[tuple[Node, int, bool]]:
-    """A tree's nodes in the order of its text, each with the count of `where`s around it and whether it is inside a
-    quantifier, where trait() reads a user."""
-    yield node, wheres, of_users
+def _nodes(node: Node, of_users: bool = False) -> Iterator[tuple[Node, bool]]:
+    """A tree's nodes in the order of its text, each with whether it is inside a quantifier, where trait() reads a
+    user."""
+    yield node, of_users
     children: Sequence[Node] = ()
     match node:
         case Chain(_, filters, reducer):
             children = (*filters, reducer)
         case Where(condition):
-            children, wheres = (condition,), wheres + 1
+            children = (condition,)
         case Comparison(left, _, arguments):
             children = (left, *arguments)
         case DateComparison(left):
@@ -223,7 +194,7 @@ def _nodes(node: Node, wheres: int = 0, of_users: bool = False) -> Iterator[tupl
         case And(conditions) | Or(conditions):
             children = conditions
     for child in children:
-        yield from _nodes(child, wheres, of_users)
+        yield from _nodes(child, of_users)
 
 
 def _depth_first(links: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:

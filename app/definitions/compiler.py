@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any
 
 from app.definitions import ast
-from app.definitions.expressions import Expressions, observations, trait_steps
+from app.definitions.expressions import Expressions, trait_steps
+from app.definitions.funnels import FunnelCompiler, is_funnel
+from app.definitions.intake import Window, fold_of, source_test, window_of
 from app.definitions.model import Definition
-from app.definitions.plan import CellPlan, Condition, DefinitionPlan, Instants, Plan
+from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan
 from app.definitions.printer import to_text
-from app.profiles.cells import CellKind, Count, Spans, Sum, WindowCount, WindowSum
+from app.definitions.reducers import aggregate, observer, shared
+from app.definitions.tree import nodes, outside_where
+from app.profiles.aggregates import Extreme
+from app.profiles.cells import ChainKind
+from app.profiles.sessions import Runs, SessionFacts
+from app.profiles.windows import Count, Peaks, Spanned, Total, WindowCount
 
 
 def compile_plan(ready: Sequence[tuple[Definition, ast.Body]]) -> Plan:
@@ -30,7 +36,7 @@ class _Builder:
     kinds: dict[str, str]
     definitions: list[DefinitionPlan] = field(default_factory=list)
     cells: dict[str, CellPlan] = field(default_factory=dict)
-    by_event: dict[str, list[CellPlan]] = field(default_factory=lambda: defaultdict(list))
+    by_event: dict[str, list[tuple[CellPlan, Fold]]] = field(default_factory=lambda: defaultdict(list))
     by_cell: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_trait: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_key: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -39,7 +45,7 @@ class _Builder:
         index = len(self.definitions)
         expressions = Expressions(self.kinds, lambda chain, cap: self._cell(chain, cap, index))
         value = expressions.chain(body, 0) if isinstance(body, ast.Chain) else expressions.condition(body)
-        turns = expressions.turns(_outside_where(body))
+        outside = list(outside_where(body))
         self.definitions.append(
             DefinitionPlan(
                 index=index,
@@ -50,10 +56,10 @@ class _Builder:
                 value=value,
                 include_anonymous_users=definition.include_anonymous_users,
                 is_count=isinstance(body, ast.Chain) and body.reducer.name in ("count", "unique_count"),
-                turns=turns,
+                turns=expressions.turns(outside),
             )
         )
-        for node in _outside_where(body):
+        for node in outside:
             if isinstance(node, ast.Trait):
                 if node.key in self.kinds:
                     _once(self.by_key[node.key], index)
@@ -61,32 +67,38 @@ class _Builder:
                     _once(self.by_trait[trait_steps(node.key)[0]], index)
 
     def _cell(self, chain: ast.Chain, cap: int, reader: int) -> CellPlan:
-        turning = any(isinstance(node, ast.DateComparison) for each in chain.filters for node in _nodes(each))
-        windows = [each.duration_ms for each in chain.filters if isinstance(each, ast.Within)]
-        window_ms = min(windows, default=None)
-        capped = cap if window_ms is not None and not turning and chain.reducer.name == "count" else 0
+        filters = tuple(sorted(chain.filters, key=to_text))
+        chain = replace(chain, filters=filters, reducer=shared(chain.reducer))
+        capped = cap if _is_window_count(chain, window_of(filters)) else 0
         cell_id = blake2b(f"{to_text(chain)}|{capped}".encode(), digest_size=6).hexdigest()
-        plan = self.cells.get(cell_id)
-        if plan is None:
-            plan = self._new_cell(cell_id, chain, window_ms, capped, turning)
-            self.cells[cell_id] = plan
-            self.by_event[chain.event].append(plan)
+        if cell_id not in self.cells:
+            self._add_cell(cell_id, chain, capped)
         _once(self.by_cell[cell_id], reader)
-        return plan
+        return self.cells[cell_id]
 
-    def _new_cell(self, cell_id: str, chain: ast.Chain, window_ms: int | None, cap: int, turning: bool) -> CellPlan:
-        conditions = [each.condition for each in chain.filters if isinstance(each, ast.Where)]
-        expressions = Expressions(self.kinds, _no_chain)
-        tests = [expressions.condition(each) for each in conditions]
-        return CellPlan(
-            id=cell_id,
-            kind=_kind(chain.reducer.name, window_ms, cap, turning),
-            where=_all(tests),
-            turns=_instants(expressions, conditions) if turning else None,
-            window_ms=window_ms,
-            observe=observations(chain.reducer.path) if chain.reducer.path is not None else None,
-            timed=window_ms is not None or turning,
+    def _add_cell(self, cell_id: str, chain: ast.Chain, cap: int) -> None:
+        window = window_of(chain.filters)
+        timed = _is_turning(chain) or any(
+            not each.is_plain or each.gap_ms is not None
+            for each in (window_of(node.filters) for node in nodes(chain) if isinstance(node, ast.Chain))
         )
+        if is_funnel(chain):
+            funnel, folds = FunnelCompiler(self.kinds).compile(chain)
+            self.cells[cell_id] = CellPlan(cell_id, funnel, timed)
+        else:
+            kind = _kind(chain, window, cap)
+            folds = {chain.event: self._fold(kind, chain, window)}
+            self.cells[cell_id] = CellPlan(cell_id, kind, timed)
+        for event, fold in folds.items():
+            self.by_event[event].append((self.cells[cell_id], fold))
+
+    def _fold(self, kind: ChainKind, chain: ast.Chain, window: Window) -> Fold:
+        expressions = Expressions(self.kinds, _no_chain)
+        conditions = [each.condition for each in chain.filters if isinstance(each, ast.Where)]
+        tests = [source_test(each) for each in chain.filters if isinstance(each, ast.Sources)]
+        tests += [expressions.condition(each) for each in conditions]
+        turns = expressions.turns(list(nodes(tuple(conditions))))
+        return fold_of(kind, tests, turns, window, observer(chain.reducer))
 
     def plan(self, version: int) -> Plan:
         return Plan(
@@ -106,55 +118,41 @@ def _short_hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") or 1
 
 
-def _kind(reducer: str, window_ms: int | None, cap: int, turning: bool) -> CellKind:
-    if turning:
-        return Spans(sums=reducer == "sum")
-    if reducer == "sum":
-        return WindowSum(window_ms) if window_ms is not None else Sum()
-    return WindowCount(window_ms, cap) if window_ms is not None else Count()
+def _is_turning(chain: ast.Chain) -> bool:
+    """Whether time alone can decide that an event passes a `where`."""
+    return any(isinstance(node, ast.DateComparison) for each in chain.filters for node in nodes(each))
 
 
-def _all(tests: Sequence[Condition]) -> Condition | None:
-    if not tests:
-        return None
-    if len(tests) == 1:
-        return tests[0]
-    return lambda scene: all(test(scene) for test in tests)
+def _is_window_count(chain: ast.Chain, window: Window) -> bool:
+    """Whether it counts the events of one window back from now, which leave in the order of their times."""
+    return (
+        chain.reducer.name == "count"
+        and window.far_ms is not None
+        and not window.near_ms
+        and window.gap_ms is None
+        and not _is_turning(chain)
+        and not is_funnel(chain)
+    )
 
 
-def _instants(expressions: Expressions, conditions: Sequence[ast.Condition]) -> Instants | None:
-    return expressions.turns([node for condition in conditions for node in _nodes(condition)])
+def _kind(chain: ast.Chain, window: Window, cap: int) -> ChainKind:
+    """The kind of cell that holds the least."""
+    taken = aggregate(chain.reducer)
+    near_ms, far_ms = window.near_ms, window.far_ms or 0
+    is_plain = window.is_plain and not _is_turning(chain)
+    if window.gap_ms is not None:
+        return Runs(taken, window.gap_ms) if is_plain else SessionFacts(taken, window.gap_ms, near_ms, far_ms)
+    if is_plain:
+        return Count() if chain.reducer.name == "count" else Total(taken)
+    if _is_window_count(chain, window):
+        return WindowCount(far_ms, cap)
+    return Peaks(taken, near_ms, far_ms) if isinstance(taken, Extreme) else Spanned(taken, near_ms, far_ms)
 
 
 def _no_chain(chain: ast.Chain, cap: int) -> CellPlan:
-    raise AssertionError("the checker refuses a chain inside where")
+    raise AssertionError("a chain inside where makes its cell a funnel")
 
 
 def _once(indexes: list[int], index: int) -> None:
     if index not in indexes:
         indexes.append(index)
-
-
-def _nodes(node: object) -> Iterator[object]:
-    yield node
-    for child in _children(node):
-        yield from _nodes(child)
-
-
-def _outside_where(node: object) -> list[object]:
-    """The nodes that are evaluated for the profile as a whole, not for one event."""
-    found: list[object] = [node]
-    if not isinstance(node, ast.Chain):
-        for child in _children(node):
-            found += _outside_where(child)
-    return found
-
-
-def _children(node: object) -> Iterator[object]:
-    if isinstance(node, tuple):
-        yield from node
-    elif is_dataclass(node) and not isinstance(node, ast.Place):
-        for each in fields(node):
-            child: Any = getattr(node, each.name)
-            if is_dataclass(child) or isinstance(child, tuple):
-                yield child

@@ -15,16 +15,21 @@ class Scene:
     """What a compiled expression can see. One object per profile and record; `now` moves while it is in use.
 
     Attributes:
-        properties, context: Of the event that a `where` looks at; empty outside.
+        properties, context, source: Of the event that is being applied.
+        at_ms: When it happened.
+        arrival: Its place in the order of arrival.
     """
 
-    __slots__ = ("context", "now", "profile", "properties")
+    __slots__ = ("arrival", "at_ms", "context", "now", "profile", "properties", "source")
 
-    def __init__(self, profile: Profile, now: int) -> None:
+    def __init__(self, profile: Profile, now: int, arrival: int) -> None:
         self.profile = profile
         self.now = now
+        self.arrival = arrival
+        self.at_ms = now
         self.properties: dict[str, Any] = {}
         self.context: dict[str, Any] = {}
+        self.source: str | None = None
 
 
 Condition = Callable[[Scene], bool]
@@ -34,20 +39,18 @@ Instants = Callable[[Scene], list[int]]
 """The instants, past and future, at which a condition can turn although nothing happens."""
 
 
+Fold = Callable[[Scene, Any], Any]
+"""Takes the scene of an event and a cell, or None where there is none; gives the cell with the event in it, the same
+object perhaps, or None when the event changes nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """How an event gets into one cell."""
+    """One cell, as definitions read it."""
 
     id: str
     """Made of the expression's text: equal expressions share a cell, and a cell outlives edits that keep it."""
     kind: CellKind
-    where: Condition | None
-    turns: Instants | None
-    """Where time alone can decide whether an event passes: when. The cell then is one of spans."""
-    window_ms: int | None
-    """None for no window; nothing is ever in one of 0."""
-    observe: Callable[[Scene], list[Any]] | None
-    """The property that is summed."""
     timed: bool
     """Whether time alone can change its answer."""
 
@@ -78,7 +81,8 @@ class Plan:
     version: int = 0
     """32 bits of the catalogue's hash: a profile that another version evaluated is evaluated as a whole."""
     cells: Mapping[str, CellPlan] = field(default_factory=dict)
-    cells_by_event: Mapping[str, tuple[CellPlan, ...]] = field(default_factory=dict)
+    cells_by_event: Mapping[str, tuple[tuple[CellPlan, Fold], ...]] = field(default_factory=dict)
+    """By the event's name, of children in funnels too: each cell that it can change, and how."""
     by_cell: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     by_trait: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Definitions by the first step of a custom trait's path."""

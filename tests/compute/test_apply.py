@@ -120,6 +120,22 @@ def test_an_event_from_long_ago_counts_where_it_happened() -> None:
     assert steps(person.message(3 * HOUR_MS, at_ms=0)) == [("orders", 1, 3 * HOUR_MS)]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "event('Order').within(1 hour).count()",
+        "event('Order').within(1 hour).avg(property('total'))",
+        "event('Order').within(1 hour).max(property('total'))",
+        "event('Order').within(1 hour).expires_after(1 day).count()",
+        "event('Order').where(property('paid').before_last(1 day)).within(1 hour).count()",
+        "event('Order').where(event('Cancelled').count() = 0).within(1 hour).count()",
+    ],
+)
+def test_an_event_that_left_its_window_when_time_began_does_not_count_for_ever(query: str) -> None:
+    person = Person(trait("t", query))
+    assert person.message(0, at_ms=-START_MS - HOUR_MS, properties={"total": 1, "paid": "1960-01-01"}) == []
+
+
 def test_definitions_that_refer_to_others_follow_in_the_same_step() -> None:
     person = Person(
         audience("vip_and_active", "trait('vip') = true AND trait('active') = true"),

@@ -1,13 +1,14 @@
 """Resolve and compute, as they are, against the oracle on random scenarios: changes with their instants, and finals.
 
 No scheduler and no broker, so thousands are cheap: HEADWATER_SCENARIOS=3000 pytest tests/properties -k equal_oracle
+With -s, each block prints how many definitions of each construct flipped both ways.
 One seed again: SEED=1234 pytest tests/properties -k one_scenario
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -26,21 +27,25 @@ from app.stages.resolve import ResolveStage
 from app.topics import Topics
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
+from tests.properties.constructs import EVERY, constructs
 from tests.scenarios import Scenario, expected, expected_changes, profile_of, scenario
 from tests.simulation.log import Record
 from tests.simulation.store import SimStore
 
-SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "300"))
+SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "150"))
 BLOCKS = 6
-FIRST_SEED = 100_000
+ENOUGH = 300
+"""Scenarios of a block in which every construct has to have mattered."""
+FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "100000"))
 TOPICS = Topics()
 RULES = IdentityRules()
-SMALL: dict[str, Any] = {"events": 25, "profiles": 4, "definitions": 14}
+SMALL: dict[str, Any] = {"events": 20, "profiles": 3, "definitions": 8}
 SHAPES: tuple[dict[str, Any], ...] = (
     {},
     {"scale": "seconds"},
-    {"events": 60, "profiles": 2, "definitions": 8},
-    {"definitions": 26, "events": 20, "duplicates": False},
+    {"events": 36, "profiles": 2, "definitions": 6},
+    {"definitions": 14, "events": 15, "duplicates": False},
+    {"contested": True},
 )
 
 
@@ -130,8 +135,12 @@ class Pipeline:
                 self.changes[data["profile"], data["key"]].append((at_ms, data["value"]))
 
 
-def run_and_check(seed: int) -> int:
-    """One scenario; the seed makes it, and the batches too. Gives the number of changes that were compared."""
+def run_and_check(seed: int) -> tuple[int, Counter[str]]:
+    """One scenario; the seed makes it, and the batches too.
+
+    Returns:
+        How many changes were compared; by construct, how many definitions that have it flipped both ways.
+    """
     try:
         made = scenario(seed, **{**SMALL, **SHAPES[seed % len(SHAPES)]})
         pipeline = Pipeline(seed, made)
@@ -142,7 +151,14 @@ def run_and_check(seed: int) -> int:
     except Exception as error:
         error.add_note(f"replay with: SEED={seed} python -m pytest tests/properties -k one_scenario")
         raise
-    return sum(map(len, pipeline.changes.values()))
+    return sum(map(len, pipeline.changes.values())), _flipped(pipeline)
+
+
+def _flipped(pipeline: Pipeline) -> Counter[str]:
+    """Constructs of definitions that, for one profile, became what they were before."""
+    definitions = {each.key: each for each in pipeline.made.definitions}
+    both_ways = {key for (_, key), changes in pipeline.changes.items() if len(changes) > 1}
+    return Counter(name for key in both_ways for name in constructs(definitions[key], set(definitions)))
 
 
 def _check_changes(pipeline: Pipeline, timeline: Timeline) -> None:
@@ -175,8 +191,15 @@ def _all_same(found: Sequence[tuple[int, Any]], wanted: Sequence[tuple[int, Any]
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_changes_and_finals_equal_the_oracle(block: int) -> None:
     # Block by block, so that several processes can share the work.
-    compared = sum(run_and_check(FIRST_SEED + number) for number in range(block, SCENARIOS, BLOCKS))
+    compared, flipped = 0, Counter[str]()
+    for number in range(block, SCENARIOS, BLOCKS):
+        changes, constructs_flipped = run_and_check(FIRST_SEED + number)
+        compared += changes
+        flipped += constructs_flipped
+    print(f"\nblock {block}: {compared} changes; flipped both ways: {dict(flipped.most_common())}")
     assert compared > SCENARIOS // BLOCKS, "scenarios in which next to nothing changes prove nothing"
+    if SCENARIOS // BLOCKS >= ENOUGH:
+        assert set(flipped) >= EVERY, f"nothing flipped both ways of {EVERY - set(flipped)}"
 
 
 @pytest.mark.skipif("SEED" not in os.environ, reason="for replaying a seed that failed")

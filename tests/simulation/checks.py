@@ -14,7 +14,7 @@ from tests.simulation.world import TOPICS, Arrival, Faults, World
 
 def run_and_check(seed: int, faults: Faults, *, partitions: int = 2) -> World:
     """Run one scenario under one schedule and compare everything with the oracle; the seed names both."""
-    made = scenario(seed, events=60, profiles=15, definitions=24)
+    made = scenario(seed, events=60, profiles=12, definitions=10)
     world = World(seed, made.catalog, arrivals(made, partitions), made.until_ms, partitions=partitions, faults=faults)
     try:
         world.restored = check_stores

@@ -18,7 +18,7 @@ CALM = Faults()
 LAGGING = Faults(lag=0.15, outage=0.01, resend=True)
 DEADLY = Faults(lag=0.15, outage=0.003, resend=True, crash=0.03, wipe=0.4)
 
-SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "40"))
+SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "12"))
 
 
 @pytest.mark.parametrize("faults", [CALM, LAGGING, DEADLY], ids=["calm", "lagging", "deadly"])

@@ -1,0 +1,134 @@
+"""Conditions → closures. What a scalar reads is its subclass's; a value that is one value stays one: lists are only
+made where `$` is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any, Generic, Protocol, TypeVar, assert_never
+
+from app.definitions import ast
+from app.events.values import comparator, date_comparator, has_each, path_steps
+
+CAP_MAX = 1_024
+"""A count that is compared with more than this keeps every time in its window."""
+
+_ORDERINGS = frozenset({"equals", "differs", "greater_than", "at_least", "less_than", "at_most"})
+
+
+class Timed(Protocol):
+    """What every condition can see: the present, in ms."""
+
+    now: int
+
+
+S = TypeVar("S", bound=Timed)
+Test = Callable[[S], bool]
+Value = Callable[[S], Any]
+Values = Callable[[S], list[Any]]
+
+
+class Conditions(ABC, Generic[S]):
+    """The compiler of one definition's conditions over what an `S` can see.
+
+    Args:
+        kinds: Definition key → audience or trait, for `trait('…')`.
+    """
+
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        self.kinds = kinds
+
+    @abstractmethod
+    def value(self, node: ast.Scalar, cap: int = 0) -> Value[S]:
+        """A closure that gives the one value of a scalar without `$`.
+
+        Args:
+            cap: Above 0, the value is only compared with less, should it be a count.
+        """
+
+    @abstractmethod
+    def values(self, node: ast.Scalar) -> Values[S]:
+        """A closure that gives a scalar's values: one, or one for each element where its path has `$`."""
+
+    def condition(self, node: ast.Condition) -> Test[S]:
+        """A closure that says whether the condition holds."""
+        match node:
+            case ast.And(conditions):
+                return every([self.condition(each) for each in conditions])
+            case ast.Or(conditions):
+                tests = [self.condition(each) for each in conditions]
+                return lambda scene: any(test(scene) for test in tests)
+            case ast.Not(inner):
+                test = self.condition(inner)
+                return lambda scene: not test(scene)
+            case ast.Comparison():
+                return self._comparison(node)
+            case ast.DateComparison():
+                return self.date_comparison(node)
+            case ast.Quantified():
+                raise AssertionError("the checker refuses quantifiers")
+            case _:
+                assert_never(node)
+
+    def _comparison(self, node: ast.Comparison) -> Test[S]:
+        holds = comparator(node.comparator)
+        scalars = (node.left, *node.arguments)
+        if not any(map(is_many, scalars)):
+            left = self.value(node.left, count_cap(node))
+            if all(isinstance(each, ast.Literal) for each in node.arguments):
+                constants = tuple(each.value for each in node.arguments if isinstance(each, ast.Literal))
+                return lambda scene: holds(left(scene), constants)
+            rights = [self.value(each) for each in node.arguments]
+            return lambda scene: holds(left(scene), [right(scene) for right in rights])
+        lefts = self.values(node.left)
+        many = [self.values(each) for each in node.arguments]
+        if node.comparator == "omits":
+            contains = comparator("contains")
+            return lambda scene: (
+                not any(
+                    contains(value, rights) for value, *rights in product(lefts(scene), *(each(scene) for each in many))
+                )
+            )
+        return lambda scene: any(
+            holds(value, rights) for value, *rights in product(lefts(scene), *(each(scene) for each in many))
+        )
+
+    def date_comparison(self, node: ast.DateComparison) -> Test[S]:
+        """A closure that compares a date with the present."""
+        holds, duration_ms = date_comparator(node.comparator), node.duration_ms
+        if not is_many(node.left):
+            value = self.value(node.left)
+            return lambda scene: holds(value(scene), duration_ms, scene.now)
+        values = self.values(node.left)
+        return lambda scene: any(holds(each, duration_ms, scene.now) for each in values(scene))
+
+
+def every(tests: list[Test[S]]) -> Test[S]:
+    """One test of several, which all have to hold."""
+    if len(tests) == 1:
+        return tests[0]
+    return lambda scene: all(test(scene) for test in tests)
+
+
+def is_many(node: ast.Scalar) -> bool:
+    """Whether a scalar can have several values."""
+    match node:
+        case ast.Property(path) | ast.Context(path) | ast.Trait(path):
+            return has_each(path_steps(path))
+        case _:
+            return False
+
+
+def count_cap(node: ast.Comparison) -> int:
+    """How many of the newest times are enough to compare a count with a constant; 0 for all of them.
+
+    A count that is greater than the constant by one compares like any greater one. Rounded up to a power of two, so
+    that comparisons with neighbouring numbers share a cell.
+    """
+    if not isinstance(node.left, ast.Chain) or node.comparator not in _ORDERINGS:
+        return 0
+    (right,) = node.arguments
+    if not isinstance(right, ast.Literal) or isinstance(right.value, (str, bool)) or not 0 <= right.value < CAP_MAX:
+        return 0
+    return 1 << (int(right.value) + 1).bit_length()

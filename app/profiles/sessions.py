@@ -1,0 +1,106 @@
+"""Cells of expires_after(): of all events that pass the other filters only the newest session counts, until it expires.
+
+A session is a run of events with no gap of `gap_ms` or more. A late event can join any two of them, and so old ones to
+the newest: nothing but a window that ends lets them be forgotten.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+from app.profiles.aggregates import Aggregate
+from app.profiles.cells import Span
+from app.profiles.facts import insert
+
+_end_ms = itemgetter(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """[start, end, total] of each session, in order."""
+
+    aggregate: Aggregate
+    gap_ms: int
+
+    def add(
+        self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
+    ) -> list[Any]:
+        runs: list[Any] = cell if cell is not None else []
+        # Those from `first` on end less than a gap before the event; those before `last` start less than one after it.
+        first = bisect_left(runs, at_ms - self.gap_ms + 1, key=_end_ms)
+        last = first
+        start_ms, end_ms, total = at_ms, at_ms, None
+        while last < len(runs) and runs[last][0] - at_ms < self.gap_ms:
+            run = runs[last]
+            start_ms, end_ms = min(start_ms, run[0]), max(end_ms, run[1])
+            total = self.aggregate.merge(total, run[2]) if total is not None else run[2]
+            last += 1
+        for value in values:
+            total = self.aggregate.add(total, value)
+        runs[first:last] = [[start_ms, end_ms, total]]
+        return runs
+
+    def advance(self, cell: list[Any], now_ms: int) -> list[Any]:
+        return cell
+
+    def answer(self, cell: list[Any] | None, now_ms: int) -> Any:
+        return cell[-1][2] if cell and now_ms - cell[-1][1] < self.gap_ms else None
+
+    def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
+        expires_ms: int = cell[-1][1] + self.gap_ms
+        return expires_ms if expires_ms > now_ms else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """[time, start, end, values] of each event that counts or will, sorted by time."""
+
+    aggregate: Aggregate
+    gap_ms: int
+    near_ms: int = 0
+    far_ms: int = 0
+
+    def add(
+        self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
+    ) -> list[Any] | None:
+        if spans is None:
+            if at_ms + self.far_ms <= now_ms:
+                return None
+            spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
+        facts = [[at_ms, *span, list(values)] for span in spans if not span[1] or span[1] > now_ms]
+        if not facts:
+            return None
+        held = cell if cell is not None else []
+        for fact in facts:
+            insert(held, fact)
+        return held
+
+    def advance(self, cell: list[Any], now_ms: int) -> list[Any] | None:
+        return [fact for fact in cell if not fact[2] or fact[2] > now_ms] or None
+
+    def answer(self, cell: list[Any] | None, now_ms: int) -> Any:
+        total = None
+        for fact in self._session(cell or (), now_ms):
+            for value in fact[3]:
+                total = self.aggregate.add(total, value)
+        return total
+
+    def _session(self, facts: Sequence[list[Any]], now_ms: int) -> Iterator[list[Any]]:
+        """What counts of the newest session, the newest first."""
+        next_ms = now_ms
+        for fact in reversed(facts):
+            if fact[1] <= now_ms and (not fact[2] or now_ms < fact[2]):
+                if next_ms - fact[0] >= self.gap_ms:
+                    return
+                yield fact
+                next_ms = fact[0]
+
+    def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
+        edges = [edge for fact in cell for edge in fact[1:3] if edge > now_ms]
+        edges += [fact[0] + self.gap_ms for fact in islice(self._session(cell, now_ms), 1)]
+        return min(edges, default=0)
