@@ -41,7 +41,8 @@ def total(aggregate: Aggregate, values: list[Any]) -> Any:
 def test_totals_merge_as_if_all_had_been_one(
     aggregate: Aggregate, values: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
-    found = data.draw(st.lists(values, unique_by=str))
+    # Of moments no two are alike: a partition gives each arrival its own number.
+    found = data.draw(st.lists(values, unique_by=lambda value: str(value[:2]) if type(value) is list else str(value)))
     cut = data.draw(st.integers(0, len(found)))
     one, other = total(aggregate, found[:cut]), total(aggregate, found[cut:])
     merged = aggregate.merge(one, other) if one is not None else other
