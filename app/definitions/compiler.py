@@ -67,10 +67,7 @@ class _Builder:
                     _once(self.by_trait[trait_steps(node.key)[0]], index)
 
     def _cell(self, chain: ast.Chain, cap: int, reader: int) -> CellPlan:
-        filters = tuple(sorted(chain.filters, key=to_text))
-        chain = replace(chain, filters=filters, reducer=shared(chain.reducer))
-        capped = cap if _is_window_count(chain, window_of(filters)) else 0
-        cell_id = blake2b(f"{to_text(chain)}|{capped}".encode(), digest_size=6).hexdigest()
+        cell_id, chain, capped = cell_key(chain, cap)
         if cell_id not in self.cells:
             self._add_cell(cell_id, chain, capped)
         _once(self.by_cell[cell_id], reader)
@@ -78,7 +75,7 @@ class _Builder:
 
     def _add_cell(self, cell_id: str, chain: ast.Chain, cap: int) -> None:
         window = window_of(chain.filters)
-        timed = _is_turning(chain) or any(
+        timed = is_turning(chain) or any(
             not each.is_plain or each.gap_ms is not None
             for each in (window_of(node.filters) for node in nodes(chain) if isinstance(node, ast.Chain))
         )
@@ -113,12 +110,21 @@ class _Builder:
         )
 
 
+def cell_key(chain: ast.Chain, cap: int) -> tuple[str, ast.Chain, int]:
+    """The id of a chain's cell, the chain that stands for all that share it, and how many events it keeps; 0: all."""
+    filters = tuple(sorted(chain.filters, key=to_text))
+    chain = replace(chain, filters=filters, reducer=shared(chain.reducer))
+    capped = cap if _is_window_count(chain, window_of(filters)) else 0
+    cell_id = blake2b(f"{to_text(chain)}|{capped}".encode(), digest_size=6).hexdigest()
+    return cell_id, chain, capped
+
+
 def _short_hash(text: str) -> int:
     # Never 0, which is what a profile has that no plan has evaluated.
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") or 1
 
 
-def _is_turning(chain: ast.Chain) -> bool:
+def is_turning(chain: ast.Chain) -> bool:
     """Whether time alone can decide that an event passes a `where`."""
     return any(isinstance(node, ast.DateComparison) for each in chain.filters for node in nodes(each))
 
@@ -130,7 +136,7 @@ def _is_window_count(chain: ast.Chain, window: Window) -> bool:
         and window.far_ms is not None
         and not window.near_ms
         and window.gap_ms is None
-        and not _is_turning(chain)
+        and not is_turning(chain)
         and not is_funnel(chain)
     )
 
@@ -139,7 +145,7 @@ def _kind(chain: ast.Chain, window: Window, cap: int) -> ChainKind:
     """The kind of cell that holds the least."""
     taken = aggregate(chain.reducer)
     near_ms, far_ms = window.near_ms, window.far_ms or 0
-    is_plain = window.is_plain and not _is_turning(chain)
+    is_plain = window.is_plain and not is_turning(chain)
     if window.gap_ms is not None:
         return Runs(taken, window.gap_ms) if is_plain else SessionFacts(taken, window.gap_ms, near_ms, far_ms)
     if is_plain:

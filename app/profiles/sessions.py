@@ -85,12 +85,12 @@ class SessionFacts:
 
     def answer(self, cell: list[Any] | None, now_ms: int) -> Any:
         total = None
-        for fact in self._session(cell or (), now_ms):
+        for fact in self.session(cell or (), now_ms):
             for value in fact[3]:
                 total = self.aggregate.add(total, value)
         return total
 
-    def _session(self, facts: Sequence[list[Any]], now_ms: int) -> Iterator[list[Any]]:
+    def session(self, facts: Sequence[list[Any]], now_ms: int) -> Iterator[list[Any]]:
         """What counts of the newest session, the newest first."""
         next_ms = now_ms
         for fact in reversed(facts):
@@ -102,5 +102,5 @@ class SessionFacts:
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         edges = [edge for fact in cell for edge in fact[1:3] if edge > now_ms]
-        edges += [fact[0] + self.gap_ms for fact in islice(self._session(cell, now_ms), 1)]
+        edges += [fact[0] + self.gap_ms for fact in islice(self.session(cell, now_ms), 1)]
         return min(edges, default=0)
