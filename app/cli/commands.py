@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "app.cli.validate",
     "apply": "app.cli.apply",
     "send": "app.cli.send",
+    "explain": "app.cli.explain",
     "import": "app.cli.migration.command",
 }
 """Command → its module, which has a function of that name; `import_` for a name that Python keeps for itself."""
@@ -32,6 +33,7 @@ SUMMARIES = {
     "validate": "Check a configuration; change nothing.",
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
+    "explain": "Tell why a profile is in or out, and until when.",
     "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,11 +20,10 @@ from app.cli import brokers as broker_address
 from app.cli import output
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import CommandError
-from app.errors import SettingsError
 from app.events.model import id_text
 from app.kafka.admin import Admin
 from app.kafka.producer import Producer
-from app.settings import Settings, read
+from app.settings import Settings
 from app.topics import Topics
 
 CHUNK_RECORDS = 1_000
@@ -68,7 +66,7 @@ def send(
       headwater send events.jsonl --rate 500
       gunzip -c events.jsonl.gz | headwater send - --brokers kafka-1:9092 --topic events.raw
     """
-    settings = _settings(config, brokers)
+    settings = broker_address.settings(config, brokers)
     address = broker_address.resolve(settings, data, brokers)
     topic = topic or Topics(settings.kafka.topic_prefix).events_raw
     sent, problems = asyncio.run(_send(file, settings, address, topic, rate, raw))
@@ -105,17 +103,6 @@ def _line(number: int, value: bytes, raw: bool) -> Line:
         return Line(number, None, value)
     key = id_text(message.get("userId")) or id_text(message.get("anonymousId"))
     return Line(number, key.encode() if key else None, value)
-
-
-def _settings(config: Path, brokers: str) -> Settings:
-    """Only how to reach the broker counts here: what else is wrong, or which secrets are missing, does not matter."""
-    if not config.exists() and (brokers or config == CONFIG_DEFAULT):
-        return Settings()
-    draft = read(config, os.environ)
-    faults = [fault for fault in draft.faults if fault.path.partition(".")[0] in ("", "kafka")]
-    if faults or draft.loaded is None:
-        raise SettingsError(faults)
-    return draft.loaded.settings
 
 
 async def _send(

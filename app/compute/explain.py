@@ -212,11 +212,13 @@ def _flips(
     before = {node: read(scene) for node, read in reads.items()}
     flips: dict[int, int] = {}
     for _ in range(STEPS_MAX):
-        if len(flips) == len(reads) or not present.step():
+        if not present.step():
             return flips, None
         for node, read in reads.items():
             if node not in flips and not same(read(scene), before[node]):
                 flips[node] = scene.now
+        if len(flips) == len(reads):
+            return flips, None
     return flips, scene.now
 
 

@@ -39,7 +39,9 @@ class Evidence:
     """What a cell knows of the events behind its answer."""
 
     events: int | None = 0
-    """How many count now; for reducers of a property, how many observations. None where that is not kept."""
+    """How many count now; None where that is not kept."""
+    are_values: bool = False
+    """Whether what is counted are values that the reducer takes, of which an event may have none or several."""
     at_least: bool = False
     """Whether there may be more: a count is kept only as far as a comparison needs it."""
     known: tuple[Known, ...] = ()
@@ -61,8 +63,20 @@ def evidence(kind: CellKind, cell: Any, now_ms: int, *, ends_tell_times: bool) -
     Args:
         ends_tell_times: Whether an event leaves a fixed time after its own, so that one tells the other.
     """
-    if cell is None:
-        return Evidence()
+    found = _found(kind, cell, now_ms, ends_tell_times) if cell is not None else Evidence()
+    return replace(found, are_values=not isinstance(_aggregate(kind), Counted))
+
+
+def _aggregate(kind: CellKind) -> Aggregate:
+    match kind:
+        case Total() | Spanned() | Peaks() | Runs() | SessionFacts():
+            return kind.aggregate
+        case Funnel():
+            return kind.steps[0].aggregate
+    return Counted()
+
+
+def _found(kind: CellKind, cell: Any, now_ms: int, ends_tell_times: bool) -> Evidence:
     match kind:
         case Count():
             return Evidence(events=cell)

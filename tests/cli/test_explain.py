@@ -1,0 +1,153 @@
+"""The command tells why: of a profile in a running deployment, and what is wrong with what was asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app.cli import explanation_view
+from app.cli.commands import run
+from app.cli.explain import owner_of
+from app.cli.output import CommandError
+from app.compute.explain import explain
+from app.definitions.checker import compile_ready
+from app.embedded.broker import EmbeddedBroker
+from app.events.dates import instant
+from app.ids import profile_id
+from app.topics import Topics, partition_of
+from tests.cli.program import headwater
+from tests.compute.test_apply import START_MS, Person, audience, trait
+from tests.faults.deployment import Deployment, deployed
+
+PARTITIONS = 2
+
+
+@pytest.mark.parametrize(
+    ("identifier", "kind", "value"),
+    [
+        ("ann", "user_id", "ann"),
+        ("user_id:ann", "user_id", "ann"),
+        ("user_id:a:b", "user_id", "a:b"),
+        ("shop:17", "user_id", "shop:17"),
+        ("anonymous_id:x", "anonymous_id", "x"),
+    ],
+)
+def test_identifiers(identifier: str, kind: str, value: str) -> None:
+    assert owner_of(identifier) == (f"{kind}:{value}", profile_id(kind, value))
+
+
+def test_a_profile_id_is_itself() -> None:
+    profile = profile_id("user_id", "ann")
+    assert owner_of(profile) == (profile, profile)
+
+
+@pytest.mark.parametrize("identifier", ["email:a@example.com", "", "user_id:"])
+def test_nobody_is_found_by_these(identifier: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        owner_of(identifier)
+    assert refused.value.code == 2
+
+
+def test_wrong_usage_and_no_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "vip"]) == 2
+    assert run(["explain", "vip", "email:a@example.com", "--brokers", "127.0.0.1:1"]) == 2
+    assert "profiles are found by user_id and anonymous_id, not by email" in capsys.readouterr().err
+    assert run(["explain", "vip", "ann", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert run(["explain", "vip", "ann", "--data", str(tmp_path)]) == 1
+    assert "no `headwater up` is serving" in capsys.readouterr().err
+
+
+def test_the_tree_for_people() -> None:
+    definitions = [
+        audience("regular", "event('Order').within(1 hour).count() >= 2 AND NOT trait('plan') = 'free'"),
+        trait("spent", "event('Order').sum(property('total'))"),
+    ]
+    person = Person(*definitions)
+    person.message(0, properties={"total": 5})
+    person.message(60_000, properties={"total": 7})
+    ready, _ = compile_ready(definitions)
+
+    def text(key: str, *, styled: bool = False) -> str:
+        return explanation_view.as_text(
+            explain(ready, key, person.profile, START_MS + 90_000), "user_id:u", styled=styled
+        )
+
+    assert text("regular") == (
+        "✓ user_id:u is in the audience regular, as of 2026-01-01T00:01:30.000Z\n"
+        "  changes at 2026-01-01T01:00:00.000Z if nothing happens\n"
+        "\n"
+        "✓ event('Order').within(1 hour).count() >= 2 AND NOT trait('plan') = 'free'"
+        "   can flip at 2026-01-01T01:00:00.000Z\n"
+        "  ✓ event('Order').within(1 hour).count() >= 2   can flip at 2026-01-01T01:00:00.000Z\n"
+        "      is 2: 2 events, from 2026-01-01T00:00:00.000Z to 2026-01-01T00:01:00.000Z\n"
+        "        2026-01-01T00:01:00.000Z  leaves at 2026-01-01T01:01:00.000Z\n"
+        "        2026-01-01T00:00:00.000Z  leaves at 2026-01-01T01:00:00.000Z\n"
+        "  ✓ NOT trait('plan') = 'free'\n"
+        "    ✗ trait('plan') = 'free'\n"
+        "        is null, a custom trait that nobody has written"
+    )
+    assert text("spent") == (
+        "spent of user_id:u is 12, as of 2026-01-01T00:01:30.000Z\n"
+        "  stays so for as long as nothing happens\n"
+        "\n"
+        "event('Order').sum(property('total'))\n"
+        "  is 12: 2 values, their times are not kept"
+    )
+    assert "\x1b" not in text("regular")
+    assert "\x1b[32m✓" in text("regular", styled=True)
+
+
+def document(topics: Topics, brokers: str) -> dict[str, Any]:
+    return {
+        "kafka": {"brokers": brokers, "topic_prefix": topics.prefix, "partitions": PARTITIONS},
+        "audiences": [{"key": "buyers", "query": "event('Order').within(1 hour).count() >= 2"}],
+        "traits": [{"key": "orders", "query": "event('Order').count()"}],
+    }
+
+
+async def test_a_profile_of_a_running_deployment(broker: EmbeddedBroker, topics: Topics, tmp_path: Path) -> None:
+    async with deployed(broker.bootstrap, tmp_path, document(topics, broker.bootstrap)) as deployment:
+        await deployment.start()
+        await deployment.ready()
+        await _order(deployment, 2)
+        await deployment.at_rest(0.5)
+
+        def asked(*arguments: str) -> tuple[int, str, str]:
+            done = headwater("explain", *arguments, "--config", deployment.config, environ={"NO_COLOR": "1"})
+            return done.returncode, done.stdout, done.stderr
+
+        code, told, said = asked("buyers", "ann", "--json")
+        assert (code, said) == (0, "")
+        found = json.loads(told)
+        assert (found["definition"], found["kind"], found["value"], found["emitted"]) == (
+            "buyers", "audience", True, True,
+        )  # fmt: skip
+        assert found["profile"] == profile_id("user_id", "ann")
+        clause = found["clause"]
+        chain, two = clause["operands"]
+        assert (clause["junction"], clause["holds"], two["value"]) == ("comparison", True, 2)
+        assert (chain["source"], chain["value"], chain["events"]["count"]) == ("events", 2, 2)
+        oldest = instant(chain["events"]["oldest"])
+        assert oldest is not None
+        assert instant(found["changes_at"]) == oldest + 3_600_000
+        code, told, _ = asked("orders", "user_id:ann")
+        assert code == 0
+        assert told.startswith("orders of user_id:ann is 2, as of ")
+        assert "\x1b" not in told
+        assert asked("buyer", "ann")[::2] == (
+            2, "headwater: no definition 'buyer' is in effect (did you mean 'buyers'?)\n",
+        )  # fmt: skip
+        code, _, said = asked("buyers", "bob")
+        assert code == 1
+        assert said.startswith("headwater: nobody is known as user_id:bob: ")
+        await deployment.stop()
+
+
+async def _order(deployment: Deployment, count: int) -> None:
+    value = orjson.dumps({"type": "track", "event": "Order", "userId": "ann"})
+    place = deployment.topics.events_raw, partition_of(b"ann", PARTITIONS)
+    await deployment.producer.send({place: [(b"ann", value, ())] * count})
