@@ -115,7 +115,8 @@ def _notes(explanation: Explanation) -> Iterator[str]:
     if explanation.is_kept_out:
         yield "  out because the profile is anonymous: all clauses hold, and the definition includes only known people"
     if explanation.changes_ms is not None:
-        yield f"  changes at {iso(explanation.changes_ms)} if nothing happens"
+        verb = "changes" if explanation.kind == "trait" else "leaves" if explanation.value else "enters"
+        yield f"  {verb} at {iso(explanation.changes_ms)} if nothing happens"
     elif explanation.looked_until_ms is not None:
         yield f"  stays so until {iso(explanation.looked_until_ms)} at least, if nothing happens"
     else:

@@ -29,6 +29,9 @@ from app.profiles.state import Profile
 
 STEPS_MAX = 1_000
 """Instants that are looked at to find when clauses turn."""
+STEPS_MIN = 20
+BYTES_MAX = 200_000_000
+"""Each step may go through all that is remembered: of a large profile fewer are looked at, so that it takes seconds."""
 
 Source = Literal["literal", "events", "audience", "computed trait", "custom trait"]
 
@@ -211,7 +214,8 @@ def _flips(
     reads[id(definition)] = lambda _: present.emitted(definition)
     before = {node: read(scene) for node, read in reads.items()}
     flips: dict[int, int] = {}
-    for _ in range(STEPS_MAX):
+    enough = max(STEPS_MIN, BYTES_MAX // len(codec.encode(present.profile, 0)))
+    for _ in range(min(STEPS_MAX, enough)):
         if not present.step():
             return flips, None
         for node, read in reads.items():

@@ -78,7 +78,7 @@ def test_the_tree_for_people() -> None:
 
     assert text("regular") == (
         "✓ user_id:u is in the audience regular, as of 2026-01-01T00:01:30.000Z\n"
-        "  changes at 2026-01-01T01:00:00.000Z if nothing happens\n"
+        "  leaves at 2026-01-01T01:00:00.000Z if nothing happens\n"
         "\n"
         "✓ event('Order').within(1 hour).count() >= 2 AND NOT trait('plan') = 'free'"
         "   can flip at 2026-01-01T01:00:00.000Z\n"
