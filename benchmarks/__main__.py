@@ -8,20 +8,22 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.embedded.jars import BROKER_LOCK
 from benchmarks import count, latency, restore, stages
 from benchmarks.bench import Bench, Status
 from benchmarks.cluster import delete_topics
-from benchmarks.engines import Engine, engines
+from benchmarks.engines import Engine, engines, shop_engines
 from benchmarks.machine import locked, provenance, resident_mib
 from benchmarks.process import ProcessFailed
 from benchmarks.report import write_section
+from benchmarks.shop import growth
+from benchmarks.shop import job as shop
 from benchmarks.toolchain import cache_directory
 
-SECTIONS = ("count", "latency", "restore", "profile")
+SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,18 @@ class Size:
     latency_s: int
     profiles: int
     rounds: int
+    shop_events: int
+    shop_warm_events: int
 
 
-FULL = Size(events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, rounds=3)
-QUICK = Size(events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, rounds=1)
+FULL = Size(
+    events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, rounds=3,
+    shop_events=300_000, shop_warm_events=60_000,
+)  # fmt: skip
+QUICK = Size(
+    events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, rounds=1,
+    shop_events=20_000, shop_warm_events=5_000,
+)  # fmt: skip
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -45,7 +55,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes, to see that all works; writes nothing")
     parser.add_argument("--only", type=listed(SECTIONS), default=SECTIONS, help=f"of {','.join(SECTIONS)}")
     parser.add_argument("--engines", type=listed(names), default=names, help=f"of {','.join(names)}")
-    parser.add_argument("--events", type=int, help=f"measured events of the count job ({FULL.events:,})")
+    parser.add_argument(
+        "--events", type=int, help=f"measured events of count and shop ({FULL.events:,}, {FULL.shop_events:,})"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds, of which the median counts ({FULL.rounds})")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--brokers", help="a Kafka that runs already, instead of the embedded one")
@@ -92,6 +104,11 @@ async def sections(bench: Bench, only: Sequence[str], size: Size) -> AsyncIterat
     """Each section's name and its table, as soon as it is measured."""
     if "count" in only:
         yield "count", await count.run(bench, events_after_warm=size.events, warm=size.warm_events)
+    if "shop" in only:
+        yield "shop", await shop.run(shop_bench(bench), events_after_warm=size.shop_events, warm=size.shop_warm_events)
+    if "growth" in only:
+        bench.status.show("growth")
+        yield "growth", growth.run(bench.seed, bench.rounds)
     if "latency" in only:
         yield "latency", await latency.run(bench, seconds=size.latency_s)
     if "restore" in only:
@@ -105,6 +122,13 @@ async def sections(bench: Bench, only: Sequence[str], size: Size) -> AsyncIterat
                 yield "profile", await stages.run(bench, engine, source)
             except ProcessFailed as failure:
                 bench.status.tell(str(failure))
+
+
+def shop_bench(bench: Bench) -> Bench:
+    """The run with those engines that do the shop job, under their commands for it."""
+    names = {engine.name for engine in bench.engines}
+    able = [engine for engine in shop_engines() if engine.name in names]
+    return replace(bench, engines=able, commands=prepare(able, bench.status))
 
 
 def prepare(chosen: Sequence[Engine], status: Status) -> dict[str, Sequence[str]]:
@@ -124,12 +148,15 @@ async def main(arguments: argparse.Namespace) -> None:
     status = Status()
     default = QUICK if arguments.quick else FULL
     events = arguments.events or default.events
+    shop_events = arguments.events or default.shop_events
     size = Size(
         events=events,
         warm_events=min(default.warm_events, events),
         latency_s=default.latency_s,
         profiles=default.profiles,
         rounds=arguments.rounds or default.rounds,
+        shop_events=shop_events,
+        shop_warm_events=min(default.shop_warm_events, shop_events),
     )
     chosen = [engine for engine in engines() if engine.name in arguments.engines]
     commands = prepare(chosen, status)

@@ -24,8 +24,15 @@ async def administration(brokers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-async def create_topic(brokers: str, name: str, *, compacted: bool = False) -> None:
+async def create_topic(brokers: str, name: str, *, compacted: bool = False, of_the_past: bool = False) -> None:
+    """A topic with `PARTITIONS` partitions.
+
+    Args:
+        of_the_past: Its records may be older than the broker would keep them.
+    """
     settings = {"cleanup.policy": "compact"} if compacted else {}
+    if of_the_past:
+        settings["retention.ms"] = "-1"
     async with administration(brokers) as client:
         await client.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=settings)])
 
@@ -47,6 +54,22 @@ async def fill(
         places: For each record the key by whose partition it is placed, where that is not its own: a changelog's
             record lies where its source's record lies, whatever its key looks like.
     """
+    if places is None:
+        return await _append(brokers, topic, ((key, key, value, None) for key, value in records))
+    pairs = zip(places, records, strict=True)
+    return await _append(brokers, topic, ((place, key, value, None) for place, (key, value) in pairs))
+
+
+async def fill_stamped(brokers: str, topic: str, records: Iterable[tuple[bytes, bytes, int]]) -> int:
+    """As `fill`, of records (key, value, timestamp in ms)."""
+    return await _append(brokers, topic, ((key, key, value, at_ms) for key, value, at_ms in records))
+
+
+Placed = tuple[bytes, bytes, bytes, int | None]
+"""The key that decides on the partition, the key, the value, the timestamp in ms or None for now."""
+
+
+async def _append(brokers: str, topic: str, records: Iterable[Placed]) -> int:
     producer = AIOKafkaProducer(
         bootstrap_servers=brokers,
         enable_idempotence=True,  # a batch that is sent again must not make the truth false
@@ -55,29 +78,25 @@ async def fill(
     )
     await producer.start()
     try:
-        if places is None:
-            return await _append(producer, topic, ((key, key, value) for key, value in records))
-        pairs = zip(places, records, strict=True)
-        return await _append(producer, topic, ((place, key, value) for place, (key, value) in pairs))
+        return await _batches(producer, topic, records)
     finally:
         await producer.stop()
 
 
-async def _append(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[bytes, bytes, bytes]]) -> int:
-    """Appends (place, key, value); `place` is the key that decides on the partition."""
+async def _batches(producer: AIOKafkaProducer, topic: str, records: Iterable[Placed]) -> int:
     partitions: dict[bytes, int] = {}  # place → partition: the hash is pure Python, and keys come again
     batches = {partition: producer.create_batch() for partition in range(PARTITIONS)}
     acks = []
     appended = 0
-    for place, key, value in records:
+    for place, key, value, at_ms in records:
         partition = partitions.get(place)
         if partition is None:
             partition = partitions[place] = partition_of(place, PARTITIONS)
-        if batches[partition].append(timestamp=None, key=key, value=value) is None:
+        if batches[partition].append(timestamp=at_ms, key=key, value=value) is None:
             # send_batch waits while the partition's previous batch is in flight: that bounds what is held here.
             acks.append(await producer.send_batch(batches[partition], topic, partition=partition))
             batches[partition] = producer.create_batch()
-            batches[partition].append(timestamp=None, key=key, value=value)
+            batches[partition].append(timestamp=at_ms, key=key, value=value)
         appended += 1
     for partition, batch in batches.items():
         if batch.record_count():

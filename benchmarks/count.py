@@ -1,6 +1,6 @@
 """The count job: how fast, with how much memory and processor time, and is it right?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -63,14 +63,30 @@ def records(stream: Iterable[Event], truth: Truth) -> Iterator[tuple[bytes, byte
 
 async def measure(bench: Bench, engine: Engine, source: Source, name: str) -> Counted:
     """Runs one engine over the whole topic, from an empty disk and a new group."""
+
+    async def check(out: str) -> str:
+        return await faults(read(bench.brokers, out), source.truth)
+
     out = f"{name}-out"
     await create_topic(bench.brokers, out)
+    return await timed(bench, engine, "count", name, source, out, check)
+
+
+async def timed(
+    bench: Bench, engine: Engine, job: str, name: str, source: Source, out: str, check: Callable[[str], Awaitable[str]]
+) -> Counted:
+    """One engine's run of a job over a source's topic.
+
+    Args:
+        out: The output topic, which is there and empty.
+        check: Output topic → what is wrong with the answers, in words.
+    """
     total = source.truth.events
     place = bench.place(name)
     command = bench.command(
-        engine, "count", topic=source.topic, out=out, group=name, data=place / "data", events=total, warm=source.warm
+        engine, job, topic=source.topic, out=out, group=name, data=place / "data", events=total, warm=source.warm
     )
-    follow = bench.follow(f"count, {engine.title}", total)
+    follow = bench.follow(f"{job}, {engine.title}", total)
     async with measured(engine.title, command, place / "stderr.log", follow) as running:
         warm = await running.wait_for("warm", START_TIMEOUT_S + source.warm / EVENTS_PER_S_MIN)
         done = await running.wait_for("done", FINISH_TIMEOUT_S + total / EVENTS_PER_S_MIN)
@@ -80,7 +96,7 @@ async def measure(bench: Bench, engine: Engine, source: Source, name: str) -> Co
         events_per_s=events_measured / (done.t_s - warm.t_s),
         cpu_us_per_event=(done.cpu_s - warm.cpu_s) / events_measured * 1e6,
         rss_bytes_max=running.rss_bytes_max,
-        faults=await faults(read(bench.brokers, out), source.truth),
+        faults=await check(out),
     )
 
 

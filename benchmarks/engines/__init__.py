@@ -9,6 +9,9 @@ for each `Order Completed`, an identify with the user's running count, `{"userId
 as the `payload` of a delivery. Then it flushes, commits and ends with exit code 0. T and O exist, with four partitions;
 D does not, its parent does.
 
+`<command> shop …`, with the same options, keeps the definitions of `benchmarks.shop.definitions` for each user of T, a
+record's timestamp being the time, and produces each change to O: `{"user", "key", "value"}`, or Headwater's CloudEvent.
+
 On stdout it says, one JSON object a line, `{"event": …, "records": n, "t": monotonic seconds}`:
 
 - `started`: the process runs.
@@ -27,10 +30,11 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.toolchain import kafka_streams, quix_python
+from benchmarks.toolchain import JAVA_SHOP_SOURCE, kafka_streams, quix_python
 
 HEADWATER = "benchmarks.engines.headwater"
 WORKERS = "benchmarks.engines.workers"
+HEADWATER_SHOP = "benchmarks.engines.shop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Engine:
     name: str
     title: str
     command: Callable[[Path], tuple[str, ...]]
-    """Cache directory → the words before `count`."""
+    """Cache directory → the words before the job's name."""
     share: float = 1.0
     """The share of the events it is given: below 1 for an engine that would take very long."""
     changelog: Changelog | None = None
@@ -109,3 +113,16 @@ KAFKA_STREAMS_THREADS = Engine(
 def engines() -> list[Engine]:
     """Every engine, Headwater first."""
     return [HEADWATER_ENGINE, HEADWATER_WORKERS, KAFKA_STREAMS, KAFKA_STREAMS_THREADS, QUIX, FAUST]
+
+
+def shop_engines() -> list[Engine]:
+    """Those that do the shop job, Headwater first; each under the name that it has among `engines`."""
+    python, two_hops = sys.executable, ("--workers", "2", "--module", HEADWATER_SHOP, "--hops", "2")
+    commands: dict[Engine, Callable[[Path], tuple[str, ...]]] = {
+        HEADWATER_ENGINE: lambda cache: (python, "-m", HEADWATER_SHOP),
+        HEADWATER_WORKERS: lambda cache: (python, "-m", WORKERS, *two_hops),
+        KAFKA_STREAMS: lambda cache: kafka_streams(cache, source=JAVA_SHOP_SOURCE),
+        KAFKA_STREAMS_THREADS: lambda cache: kafka_streams(cache, threads=2, source=JAVA_SHOP_SOURCE),
+        QUIX: lambda cache: (str(quix_python(cache)), "-m", "benchmarks.peers.quix_shop"),
+    }
+    return [Engine(engine.name, engine.title, command, jobs=("shop",)) for engine, command in commands.items()]

@@ -1,6 +1,6 @@
-"""The count job on several worker processes of one consumer group, as people scale Headwater: followed as one engine.
+"""A job on several worker processes of one consumer group, as people scale Headwater: followed as one engine.
 
-Takes the command line of `benchmarks.engines.headwater count` and `--workers`; speaks the harness's protocol for all.
+Takes the command line of the job's engine, with `--workers`, `--module` and `--hops`; speaks the harness's protocol.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.engines.headwater import STEP
-from benchmarks.peers.job import Progress, say
+from benchmarks.engines.hops import PASSED, Hops
+from benchmarks.peers.job import say
 from benchmarks.process import parse
 
 HEADWATER = "benchmarks.engines.headwater"
@@ -18,15 +19,15 @@ STOP_TIMEOUT_S = 60.0
 
 
 class Workers:
-    """Processes that run until all of them together have counted every event."""
+    """Processes that run until all of them together have done every event."""
 
-    def __init__(self, number: int, words: Sequence[str], progress: Progress) -> None:
-        self._commands = [(sys.executable, "-m", HEADWATER, *words, "--worker", str(n)) for n in range(number)]
-        self._progress = progress
+    def __init__(self, number: int, module: str, words: Sequence[str], hops: Hops) -> None:
+        self._commands = [(sys.executable, "-m", module, *words, "--worker", str(n)) for n in range(number)]
+        self._hops = hops
         self._finished = asyncio.Event()
 
     async def go(self) -> None:
-        """Start them, count until the last event, stop them.
+        """Start them, wait until the last event, stop them.
 
         Raises:
             RuntimeError: one of them ended before, or not with exit code 0.
@@ -50,20 +51,26 @@ class Workers:
         assert process.stdout is not None
         async for line in process.stdout:
             mark = parse(line, 0.0)
-            if mark is not None and mark.event == STEP and self._progress.step(mark.records):
+            if mark is None:
+                continue
+            if mark.event == PASSED:
+                self._hops.passed(mark.records)
+            elif mark.event == STEP and self._hops.done(mark.records):
                 self._finished.set()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--module", default=HEADWATER)
+    parser.add_argument("--hops", type=int, default=1)
     own, words = parser.parse_known_args()
     job = argparse.ArgumentParser()
     for name in ("events", "warm"):
         job.add_argument(f"--{name}", type=int, required=True)
     size, _ = job.parse_known_args(words)
     say("started")
-    asyncio.run(Workers(own.workers, words, Progress(events=size.events, warm=size.warm)).go())
+    asyncio.run(Workers(own.workers, own.module, words, Hops(own.hops, events=size.events, warm=size.warm)).go())
 
 
 if __name__ == "__main__":

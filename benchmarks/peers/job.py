@@ -1,4 +1,4 @@
-"""What the two Python peers share: the job's arguments, and the lines by which the harness follows it."""
+"""What the Python peers share: the job's arguments, and the lines by which the harness follows it."""
 
 import argparse
 import json
@@ -8,10 +8,10 @@ ORDER = "Order Completed"
 PROGRESS_EVERY = 20_000
 
 
-def arguments() -> argparse.Namespace:
-    """`count --brokers … --topic … --out … --group … --data … --events N --warm N`."""
+def arguments(job: str = "count") -> argparse.Namespace:
+    """`<job> --brokers … --topic … --out … --group … --data … --events N --warm N`."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=["count"])
+    parser.add_argument("job", choices=[job])
     for name in ("brokers", "topic", "out", "group", "data"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--events", type=int, required=True)

@@ -35,11 +35,11 @@ def unsaid() -> list[Json]:
 def new_state() -> State:
     return {
         "said": unsaid(), "traits": {}, "business": False, "views": [], "online_views": [], "dear": [], "rated": 0,
-        "seen": {}, "categories": {}, "favourite": None, "tags": {}, "bargains": 0, "bargain": False, "unadded": [],
-        "added": [], "visit": [0, 0], "landed": 0, "campaign": None, "helped": [], "search": None, "open_adds": [],
-        "unpaid": [], "paid": [], "checkouts": [], "quantities": {}, "big": False, "orders": 0, "spent": 0.0,
-        "least": None, "sku": None, "paid_orders": [], "shoes": [], "ordered": [], "bought": {}, "due": [],
-        "unreturned": [], "returned": 0, "over_budget": False, "browsed": False,
+        "seen": {}, "categories": {}, "favourite": None, "greatest": "", "tags": {}, "bargains": 0, "bargain": False,
+        "unadded": [], "added": [], "visit": [0, 0], "landed": 0, "campaign": None, "helped": [], "search": None,
+        "open_adds": [], "unpaid": [], "paid": [], "checkouts": [], "quantities": {}, "big": False, "orders": 0,
+        "spent": 0.0, "least": None, "sku": None, "paid_orders": [], "shoes": [], "ordered": [], "bought": {},
+        "due": [], "unreturned": [], "returned": 0, "over_budget": False, "browsed": False,
     }  # fmt: skip
 
 
@@ -113,6 +113,7 @@ def on_view(state: State, message: dict[str, Any], now: int) -> None:
     seen.pop(product, None)  # so that the first ones are the oldest
     seen[product] = now
     state["favourite"] = counted_mode(state["categories"], properties["category"], 3)
+    state["greatest"] = max(state["greatest"], properties["category"])
     state["unadded"].append([now, product])
     if tags is not None:
         often = counted_mode(state["tags"], '["' + '","'.join(tags) + '"]', 3)
@@ -270,7 +271,7 @@ def answers(state: State, now: int) -> list[Json]:
         state["business"],
         state["landed"] > now - 2 * DAY,
         state["bargain"],
-        bool(shoes) and total_of(shoes) >= 150,
+        bool(shoes) and total_of(shoes) >= 150 and state["greatest"] == "Running Shoes",
         state["over_budget"] or state["big"],
         state["browsed"],
         revenue is not None and revenue >= 300 and not gives_back,

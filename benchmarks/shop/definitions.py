@@ -70,6 +70,7 @@ _AUDIENCES = {
         "event('Order Completed').where(property('products.$.category') = 'Running Shoes'"
         " AND (property('coupon').absent() OR property('coupon').equals('STEPS')))"
         ".within(8 days).sum(property('total')) >= 150"
+        " AND event('Product Viewed').max(property('category') as string) = 'Running Shoes'"
     ),
     # Of other definitions and of custom traits
     "big_baskets": (

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import orjson
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Message: TypeAlias = dict[str, Json]
 
 OPENED_AT = datetime(2025, 11, 3, tzinfo=UTC)
@@ -155,7 +155,7 @@ class _Visit:
         elif what == "add":
             self._add()
         else:
-            self._track("Cart Viewed", {"cart_id": self._cart_id(), "products": len(self._customer.cart)})
+            self._track("Cart Viewed", {"cart_id": self._cart_id(), "items": len(self._customer.cart)})
 
     def check_out(self) -> None:
         """Begin to pay; most do, some of those give the goods back days later."""
@@ -225,7 +225,8 @@ class _Visit:
         self._say(self._tracked(name, properties))
 
     def _tracked(self, name: str, properties: Message) -> Message:
-        return {"type": "track", "event": name, "properties": properties} | self._origin()
+        message: Message = {"type": "track", "event": name, "properties": properties}
+        return message | self._origin()
 
     def _origin(self) -> Message:
         return {"sourceId": self._source, "context": self._context}
