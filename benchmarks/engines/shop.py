@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from app.cli import topics_setup
+from app.definitions.checker import compile_ready
 from app.observability import logs
 from app.settings import DefinitionText, Kafka, Settings, WorkerOptions
 from app.settings.model import Stream
@@ -125,7 +126,14 @@ class ShopRuntime(Runtime):
 
 
 def settings_of(job: argparse.Namespace) -> Settings:
-    """A configuration of the job's definitions, under a prefix of its own."""
+    """A configuration of the job's definitions, under a prefix of its own.
+
+    Raises:
+        DefinitionError: for the first that this version refuses; without it the others would seem fast.
+    """
+    _, refused = compile_ready(DEFINITIONS)
+    for error in refused:
+        raise error
     texts = {kind: [each for each in DEFINITIONS if each.kind == kind] for kind in ("audience", "trait")}
     return Settings(
         kafka=Kafka(brokers=job.brokers, topic_prefix=f"{job.group}-", partitions=PARTITIONS),

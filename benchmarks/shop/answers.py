@@ -24,7 +24,7 @@ from tests.oracle.language import define
 from tests.oracle.profiles import Record
 from tests.oracle.timeline import simulate
 
-SAMPLED_EVENTS_MAX = 40
+SAMPLED_EVENTS_MAX = 30
 """The oracle looks at every event at every instant: of a customer of twice the events it takes eight times as long."""
 Answers: TypeAlias = dict[tuple[str, str], Json]
 """(user, definition) → value; what is as if nothing had ever been said (false, null) is left out."""

@@ -21,7 +21,7 @@ from benchmarks.engines.stages import EPOCH, Memory, Record
 from benchmarks.peers import shop_profile
 from benchmarks.process import parse as parse_mark
 from benchmarks.shop import growth
-from benchmarks.shop.answers import Truth, faults, fold, oracle_faults, same
+from benchmarks.shop.answers import Answers, Truth, faults, fold, oracle_faults, same
 from benchmarks.shop.definitions import DEFINITIONS
 from benchmarks.shop.events import OPEN_FOR, OPENED_AT, events
 from tests.oracle import language
@@ -87,19 +87,20 @@ def constructs() -> set[str]:
                     found |= {"$" if "$" in path else "path", "parent" if of_parent else "own"}
                 case language.Within(_, of_parent):
                     found.add("within parent" if of_parent else "within now")
+                case language.Chain():
+                    found.add(f"{deep(node)} deep")
                 case language.TraitRef(key):
                     kinds = {each.key: each.kind for each in DEFINITIONS}
                     found.add(f"trait of {kinds[key]}" if key in keys else "custom trait")
                 case language.Constant(value, is_date):
                     found.add("date" if is_date else type(value).__name__)
-        found.add(f"{body_depth(body)} deep")
     return found
 
 
-def body_depth(node: object) -> int:
+def deep(chain: language.Chain) -> int:
     """How many chains are in one another."""
-    inside = max((body_depth(child) for child in language._children(node)), default=0)
-    return inside + isinstance(node, language.Chain)
+    inside = [node for node in language.walk(chain) if isinstance(node, language.Chain) and node is not chain]
+    return 1 + max(map(deep, inside), default=0)
 
 
 def test_twenty_audiences_and_ten_traits_in_both_parsers() -> None:
@@ -196,7 +197,7 @@ async def test_what_time_alone_does_after_the_last_event_is_left_out() -> None:
 
 
 def test_answers_that_differ_are_named() -> None:
-    truth = {("ann", "orders"): 2, ("ann", "vip"): True}
+    truth: Answers = {("ann", "orders"): 2, ("ann", "vip"): True}
     assert faults({("ann", "orders"): 2.0, ("ann", "vip"): True}, truth) == ""
     assert faults({("ann", "orders"): 2}, truth) == "1 of 2 answers differ (ann vip: None, not True)"
     assert faults({**truth, ("bob", "vip"): True}, truth) == "1 of 2 answers differ (bob vip: True, not None)"
