@@ -28,6 +28,8 @@ SAMPLED_EVENTS_MAX = 30
 """The oracle looks at every event at every instant: of a customer of twice the events it takes eight times as long."""
 Answers: TypeAlias = dict[tuple[str, str], Json]
 """(user, definition) → value; what is as if nothing had ever been said (false, null) is left out."""
+Sample: TypeAlias = Mapping[str, Sequence[Event]]
+"""User → all of their events, in order."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class Truth:
     answers: Answers = field(default_factory=dict)
     changes: int = 0
     _states: dict[str, shop_profile.State] = field(default_factory=dict)
-    _sampled: dict[str, list[Event]] = field(default_factory=dict)
+    _kept: dict[str, list[Event]] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         self.events += 1
@@ -57,13 +59,16 @@ class Truth:
         for key, value in shop_profile.step(state, orjson.loads(event.value), event.at_ms):
             self.changes += 1
             note(self.answers, event.user, key, value)
-        self._sampled.setdefault(event.user, []).append(event)
+        kept = self._kept.setdefault(event.user, [])
+        if len(kept) <= self.sampled_events_max:  # one more tells that there were too many
+            kept.append(event)
 
-    def sampled(self) -> dict[str, Sequence[Event]]:
-        """The events of the busiest customers that the oracle can be asked about in reasonable time."""
-        able = [user for user, events in self._sampled.items() if len(events) <= self.sampled_events_max]
-        busiest = heapq.nlargest(self.sample, able, key=lambda user: (len(self._sampled[user]), user))
-        return {user: self._sampled[user] for user in busiest}
+    def take_sample(self) -> Sample:
+        """Those customers with their events; what was kept of all the others goes."""
+        kept, self._kept = self._kept, {}
+        able = [user for user, events in kept.items() if len(events) <= self.sampled_events_max]
+        busiest = heapq.nlargest(self.sample, able, key=lambda user: (len(kept[user]), user))
+        return {user: kept[user] for user in busiest}
 
 
 def note(answers: Answers, user: str, key: str, value: Json) -> None:
@@ -111,11 +116,11 @@ def same(a: Json, b: Json) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
-def oracle_answers(sampled: Mapping[str, Sequence[Event]]) -> Answers:
+def oracle_answers(sample: Sample) -> Answers:
     """What the oracle says of some customers, each as of their last event."""
     definitions = [define(each.key, each.kind, each.scope, each.query) for each in DEFINITIONS]
     answers: Answers = {}
-    for user, events in sampled.items():
+    for user, events in sample.items():
         records = [Record(event.at_ms, orjson.loads(event.value)) for event in events]
         timeline = simulate(definitions, records, events[-1].at_ms)
         (final,) = timeline.finals.values()
@@ -124,8 +129,7 @@ def oracle_answers(sampled: Mapping[str, Sequence[Event]]) -> Answers:
     return answers
 
 
-def oracle_faults(truth: Truth) -> str:
+def oracle_faults(truth: Answers, sample: Sample) -> str:
     """Where the hand-written fold and the oracle differ, in words."""
-    sampled = truth.sampled()
-    ours = {place: value for place, value in truth.answers.items() if place[0] in sampled}
-    return faults(ours, oracle_answers(sampled))
+    ours = {place: value for place, value in truth.items() if place[0] in sample}
+    return faults(ours, oracle_answers(sample))

@@ -28,10 +28,10 @@ from benchmarks.shop.events import OPENED_AT, Event, events
 
 TOUCHED = 5
 COUNTS = (10, 30, 100, 300, 1_000)
-EVENTS = 40_000
+EVENTS = 30_000
 USERS = 1_000
 BETWEEN_EVENTS_MS = 10_000
-SHOP_EVENTS = 60_000
+SHOP_EVENTS = 40_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,9 @@ async def measure(bench: Bench, engine: Engine, source: Source, truth: Truth, na
 async def run(bench: Bench, *, events_after_warm: int, warm: int) -> str:
     """All rounds; gives the table, and what the oracle says."""
     source, truth = await make_source(bench, events_after_warm=events_after_warm, warm=warm)
-    sampled = len(truth.sampled())
-    bench.status.tell(f"asking the oracle about {sampled} customers")
-    wrong = oracle_faults(truth)
+    sample = truth.take_sample()
+    bench.status.tell(f"asking the oracle about {len(sample)} customers")
+    wrong = oracle_faults(truth.answers, sample)
     outcomes = await rounds(
         bench, "shop", bench.engines, lambda engine, name: measure(bench, engine, source, truth, name)
     )
@@ -54,5 +54,5 @@ async def run(bench: Bench, *, events_after_warm: int, warm: int) -> str:
     verdict = f"**wrong**: {wrong}" if wrong else "right"
     return (
         f"{table}\n\n- {len(truth.last_at_ms):,} customers, {len(truth.answers):,} answers compared,"
-        f" {truth.changes / truth.events:.2f} changes an event\n- the oracle on {sampled} customers: {verdict}"
+        f" {truth.changes / truth.events:.2f} changes an event\n- the oracle on {len(sample)} customers: {verdict}"
     )

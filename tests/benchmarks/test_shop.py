@@ -1,26 +1,29 @@
-"""The shop job without a broker: its events, its definitions, and the hand-written fold held against the oracle."""
+"""The shop job: its events, its definitions, the fold by hand held against the oracle; one run with a broker."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import orjson
 import pytest
 
 from app.definitions.model import Catalog
 from app.definitions.parser import parse
+from app.embedded.broker import EmbeddedBroker
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.topics import Topics
+from benchmarks.bench import Bench, Status
 from benchmarks.engines import engines, shop_engines
 from benchmarks.engines.hops import Hops
 from benchmarks.engines.stages import EPOCH, Memory, Record
 from benchmarks.peers import shop_profile
 from benchmarks.process import parse as parse_mark
-from benchmarks.shop import growth
+from benchmarks.shop import growth, job
 from benchmarks.shop.answers import Answers, Truth, faults, fold, oracle_faults, same
 from benchmarks.shop.definitions import DEFINITIONS
 from benchmarks.shop.events import OPEN_FOR, OPENED_AT, events
@@ -128,8 +131,10 @@ def test_the_definitions_use_every_construct_of_the_language_for_users() -> None
 
 def test_the_fold_by_hand_agrees_with_the_oracle() -> None:
     truth = truth_of(900, sample=30)
-    assert len(truth.sampled()) == 30
-    assert oracle_faults(truth) == ""
+    sample = truth.take_sample()
+    assert len(sample) == 30
+    assert all(events[-1].at_ms == truth.last_at_ms[user] for user, events in sample.items())
+    assert oracle_faults(truth.answers, sample) == ""
 
 
 def test_each_definition_changes_and_each_audience_is_left() -> None:
@@ -263,3 +268,18 @@ def test_a_profile_grows_with_the_definitions_that_met_it() -> None:
     many = growth.cost(growth.definitions(50), growth.resolved(growth.messages(SEED, 10, 4_000)))
     assert few.us_per_event > 0
     assert sum(many.profile_bytes) > 1.5 * sum(few.profile_bytes)
+
+
+# ─ with a broker ─
+
+
+@pytest.mark.broker
+async def test_our_worker_does_the_shop_job(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    (engine,) = (each for each in shop_engines() if each.name == "headwater")
+    commands = {engine.name: engine.command(tmp_path)}
+    prefix = f"shop-{tmp_path.name}"
+    bench = Bench(broker.bootstrap, prefix, tmp_path, SEED, 1, [engine], commands, Status(live=False))
+    source, truth = await job.make_source(bench, events_after_warm=1_500, warm=500)
+    counted = await job.measure(bench, engine, source, truth, f"{prefix}-0")
+    assert counted.faults == ""
+    assert counted.events_per_s > 0
