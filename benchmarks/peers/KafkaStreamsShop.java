@@ -144,6 +144,7 @@ public final class KafkaStreamsShop {
         public boolean big;
         public int orders;
         public double spent;
+        public Double average;
         public double least = Double.MAX_VALUE;
         public String sku;
         public List<Amount> paidOrders = new ArrayList<>();
@@ -266,6 +267,7 @@ public final class KafkaStreamsShop {
             overBudget |= traits.get("budget") instanceof Number budget && total > budget.doubleValue();
             orders++;
             spent += total;
+            average = rounded(spent / orders);
             least = Math.min(least, total);
             Set<String> inOrder = new HashSet<>();
             for (Product product : about.products()) {
@@ -374,7 +376,7 @@ public final class KafkaStreamsShop {
                 revenue != null && revenue >= 300 && !givesBack,
                 orders,
                 revenue,
-                orders > 0 ? (Object) rounded(spent / orders) : null,
+                average,
                 dear.isEmpty() ? null : (Object) dear.get(0).amount(),
                 sku,
                 favourite,

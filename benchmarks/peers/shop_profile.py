@@ -38,8 +38,8 @@ def new_state() -> State:
         "seen": {}, "categories": {}, "favourite": None, "greatest": "", "tags": {}, "bargains": 0, "bargain": False,
         "unadded": [], "added": [], "visit": [0, 0], "landed": 0, "campaign": None, "helped": [], "search": None,
         "open_adds": [], "unpaid": [], "paid": [], "checkouts": [], "quantities": {}, "big": False, "orders": 0,
-        "spent": 0.0, "least": None, "sku": None, "paid_orders": [], "shoes": [], "ordered": [], "bought": {},
-        "due": [], "unreturned": [], "returned": 0, "over_budget": False, "browsed": False,
+        "spent": 0.0, "average": None, "least": None, "sku": None, "paid_orders": [], "shoes": [], "ordered": [],
+        "bought": {}, "due": [], "unreturned": [], "returned": 0, "over_budget": False, "browsed": False,
     }  # fmt: skip
 
 
@@ -152,6 +152,7 @@ def on_order(state: State, message: dict[str, Any], now: int) -> None:
         state["over_budget"] = True
     state["orders"] += 1
     state["spent"] += total
+    state["average"] = rounded(state["spent"] / state["orders"])
     state["least"] = total if state["least"] is None else min(state["least"], total)
     lowest = min(product["sku"] for product in products)
     state["sku"] = lowest if state["sku"] is None else min(state["sku"], lowest)
@@ -277,7 +278,7 @@ def answers(state: State, now: int) -> list[Json]:
         revenue is not None and revenue >= 300 and not gives_back,
         orders,
         revenue,
-        rounded(state["spent"] / orders) if orders else None,
+        state["average"],
         dear[0][1] if dear else None,
         state["sku"],
         state["favourite"],

@@ -30,7 +30,7 @@ CAMPAIGNS = (None, None, "autumn", "newsletter-44")
 COUNTRIES = ("DE", "AT", "FR", "NL", "US", "CA")
 QUERIES = ("trail shoes", "hoe", "chess", "wok", "earbuds", "novel", "gift")
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-CUSTOM_IDENTITY_SHARE = 0.12
+IDENTIFY_SHARE = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,9 @@ class _Shop:
         if customer.free_at_ms > at_ms:
             return
         visit = _Visit(self, customer, at_ms)
-        if not customer.known or random.random() < CUSTOM_IDENTITY_SHARE:
+        if customer.cart and random.random() < 0.25:
+            customer.cart, customer.carts = [], customer.carts + 1  # left behind
+        if not customer.known or random.random() < IDENTIFY_SHARE:
             customer.known = True
             visit.identify()
         for _ in range(2 + int(random.expovariate(0.2))):
@@ -158,11 +160,14 @@ class _Visit:
             self._track("Cart Viewed", {"cart_id": self._cart_id(), "items": len(self._customer.cart)})
 
     def check_out(self) -> None:
-        """Begin to pay; most do, some of those give the goods back days later."""
+        """Begin to pay; most do, at once or days later; some of those give the goods back."""
         random, customer, order_id = self._random, self._customer, self._shop.order_id()
         self._track("Checkout Started", {"order_id": order_id, "cart_id": self._cart_id()})
         if random.random() < 0.3:
             return
+        paid_at_ms = self.at_ms + random.randrange(10 * SECOND_MS, 300 * SECOND_MS)
+        if random.random() < 0.2:
+            paid_at_ms += random.randrange(2 * DAY_MS)
         products, customer.cart = customer.cart, []
         total = round(sum(float(str(each["price"])) * int(str(each["quantity"])) for each in products), 2)
         about: Message = {
@@ -170,17 +175,17 @@ class _Visit:
             "cart_id": self._cart_id(),
             "total": total,
             "currency": "EUR",
-            "delivery": _day(datetime.fromtimestamp(self.at_ms / 1_000, UTC) + timedelta(days=random.randrange(1, 9))),
+            "delivery": _day(datetime.fromtimestamp(paid_at_ms / 1_000, UTC) + timedelta(days=random.randrange(1, 9))),
             "payment": {"method": random.choice(("card", "invoice", "wallet"))},
             "products": list(products),
         }
         if random.random() < 0.4:
             about["coupon"] = random.choice(("STEPS", "WELCOME"))
-        self._track("Order Completed", about)
+        self._shop.add(paid_at_ms, customer, self._tracked("Order Completed", about))
         customer.carts += 1
         if random.random() < 0.3:
             back = total if random.random() < 0.7 else round(total / 2, 2)
-            back_at_ms = self.at_ms + random.randrange(DAY_MS // 2, 5 * DAY_MS)
+            back_at_ms = paid_at_ms + random.randrange(DAY_MS // 2, 5 * DAY_MS)
             refund: Message = {"order_id": order_id, "amount": back}
             self._shop.add(back_at_ms, customer, self._tracked("Order Refunded", refund))
 
@@ -206,7 +211,8 @@ class _Visit:
         }
         tags = TAGS[number % 7] if number % 7 < len(TAGS) else []
         self._viewed = product
-        viewed = product | {"currency": "EUR", "rating": f"{2 + number % 7 / 2}"}
+        rating = 5 if number % 19 == 0 else 2 + number % 5 / 2
+        viewed = product | {"currency": "EUR", "rating": f"{rating}"}
         self._track("Product Viewed", viewed | {"tags": list(tags)} if tags else viewed)
 
     def _add(self) -> None:
@@ -234,7 +240,7 @@ class _Visit:
     def _say(self, message: Message) -> None:
         """The next thing that the customer does: seconds later as a rule, now and then after a long pause."""
         random = self._random
-        mean_s = 2_000 if random.random() < 0.04 else 70
+        mean_s = 5_000 if random.random() < 0.04 else 70
         self.at_ms += 250 + int(random.expovariate(1 / mean_s) * SECOND_MS)
         self._shop.add(self.at_ms, self._customer, message | self._origin())
 
