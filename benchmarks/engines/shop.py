@@ -176,11 +176,13 @@ async def run(job: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, finished.set)
     serving, waiting = asyncio.create_task(serve()), asyncio.create_task(finished.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-    ended_itself = serving.done()
-    serving.cancel()
-    await asyncio.gather(serving, waiting, return_exceptions=ended_itself is False)
-    if ended_itself:
+    waiting.cancel()
+    if serving.done():
         raise SystemExit(f"the worker ended with exit code {serving.result()}")
+    serving.cancel()
+    (left,) = await asyncio.gather(serving, return_exceptions=True)
+    if isinstance(left, Exception):  # being cancelled is none
+        raise left
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
