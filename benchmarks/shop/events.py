@@ -136,7 +136,7 @@ class _Visit:
         traits: Message = {
             "email": f"{user}@{('mail.example', 'shop.example', 'mail.test')[number % 3]}",
             "plan": random.choice(("free", "pro", "enterprise", "trial")),
-            "budget": random.choice((50, 120, 300, None)),
+            "budget": random.choice((150, 400, 900, None)),
             "address": {"country": COUNTRIES[number % len(COUNTRIES)]},
             "signed_up": _day(OPENED_AT + timedelta(days=number % 110 - 100)),
             "renewal": _day(OPENED_AT + timedelta(days=random.randrange(-5, 40))),
@@ -219,7 +219,7 @@ class _Visit:
         if self._viewed is None:
             self._view()
         assert self._viewed is not None
-        quantity: Message = {"quantity": self._random.choices((1, 2, 3), (6, 2, 2))[0]}
+        quantity: Message = {"quantity": self._random.choices((1, 2, 3), (4, 2, 4))[0]}
         self._track("Product Added", self._viewed | quantity | {"cart_id": self._cart_id()})
         product = {key: value for key, value in self._viewed.items() if key != "product_id"}
         self._customer.cart.append({"sku": self._viewed["product_id"]} | product | quantity)
