@@ -23,9 +23,9 @@ def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Em
 
 
 def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
+    """One instant: what turns at it is looked at, of the rest only when it turns next."""
     profile, now = scene.profile, scene.now
-    touched = list(plan.turning)
-    next_ms = 0
+    touched, next_ms = _turning(plan, scene)
     for cell_id, held in list(profile.cells.items()):
         cell = plan.cells.get(cell_id)
         if cell is None:  # of a definition that is gone
@@ -33,11 +33,30 @@ def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
             continue
         if not cell.timed:
             continue
-        left = cell.kind.advance(held, now)
-        if left is None:
-            del profile.cells[cell_id]
-        else:
+        # Every earlier instant has had its own step, so what does not turn now stands as it is.
+        due_ms = cell.kind.next_flip_ms(held, now - 1)
+        if due_ms == now:
+            left = cell.kind.advance(held, now)
+            touched.extend(plan.by_cell[cell_id])
+            if left is None:
+                del profile.cells[cell_id]
+                continue
             profile.cells[cell_id] = left
-            next_ms = earliest(next_ms, cell.kind.next_flip_ms(left, now))
-        touched.extend(plan.by_cell[cell_id])
+            due_ms = cell.kind.next_flip_ms(left, now)
+        next_ms = earliest(next_ms, due_ms)
     return earliest(next_ms, evaluate(plan, scene, touched, anonymous, emit))
+
+
+def _turning(plan: Plan, scene: Scene) -> tuple[list[int], int]:
+    """Definitions whose own comparisons with the present turn now; and when the others' turn next, 0 for never."""
+    touched: list[int] = []
+    next_ms = 0
+    for index in plan.turning:
+        turns = plan.definitions[index].turns
+        assert turns is not None
+        for instant in turns(scene):
+            if instant == scene.now:
+                touched.append(index)
+            elif instant > scene.now:
+                next_ms = earliest(next_ms, instant)
+    return touched, next_ms

@@ -28,16 +28,16 @@ def instant(value: object) -> int | None:
     """
     if type(value) is not str:
         return None
+    return _remembered(value) if len(value) <= _REMEMBERED_LENGTH_MAX else _instant(value)
+
+
+def _instant(value: str) -> int | None:
     if _USUAL.fullmatch(value):
         try:
             # A float of seconds is far finer than a millisecond in every year that there is.
             return round(datetime.fromisoformat(value).timestamp() * 1_000)
         except ValueError:  # a 30th of February
             return None
-    return _remembered(value) if len(value) <= _REMEMBERED_LENGTH_MAX else _instant(value)
-
-
-def _instant(value: str) -> int | None:
     found = _ISO_8601.fullmatch(value)
     if found is None:
         return None
@@ -54,8 +54,8 @@ def _instant(value: str) -> int | None:
     return minutes * _MINUTE_MS + int(second) * 1_000 + int((fraction + "00")[:3])
 
 
-_remembered = lru_cache(maxsize=1_024)(_instant)
-"""Definitions compare with the same few dates, and dates without a time repeat."""
+_remembered = lru_cache(maxsize=8_192)(_instant)
+"""Definitions compare with the same few dates; a profile's are asked for at each step; an event's, at each clause."""
 
 
 DateComparator: TypeAlias = Callable[[object, int, int], bool]
