@@ -25,7 +25,8 @@ def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Em
 def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
     """One instant: what turns at it is looked at, of the rest only when it turns next."""
     profile, now = scene.profile, scene.now
-    touched, next_ms = _turning(plan, scene)
+    touched: list[int] = []
+    next_ms = 0
     for cell_id, held in list(profile.cells.items()):
         cell = plan.cells.get(cell_id)
         if cell is None:  # of a definition that is gone
@@ -44,7 +45,10 @@ def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
             profile.cells[cell_id] = left
             due_ms = cell.kind.next_flip_ms(left, now)
         next_ms = earliest(next_ms, due_ms)
-    return earliest(next_ms, evaluate(plan, scene, touched, anonymous, emit))
+    # Behind the cells: a comparison may read one, and to be read at an instant a cell is brought to it.
+    turning, turns_ms = _turning(plan, scene)
+    due_ms = evaluate(plan, scene, [*touched, *turning], anonymous, emit)
+    return earliest(earliest(next_ms, turns_ms), due_ms)
 
 
 def _turning(plan: Plan, scene: Scene) -> tuple[list[int], int]:

@@ -215,3 +215,11 @@ def test_ids_are_of_the_position_and_the_same_at_a_replay() -> None:
 @pytest.mark.parametrize(("one", "other", "first"), [(0, 0, 0), (0, 5, 5), (5, 0, 5), (5, 7, 5), (7, 5, 5)])
 def test_earliest_takes_0_for_never(one: int, other: int, first: int) -> None:
     assert earliest(one, other) == first
+
+
+def test_a_date_that_comes_into_its_window_is_compared_at_that_instant() -> None:
+    # Time alone can turn the comparison and its chain: the chain first, else its turn would be taken for done.
+    late = audience("late", "event('Order').between(1 second, 15 seconds).last(property('by')).before_last(15 seconds)")
+    person = Person(late)
+    changes = person.message(0, properties={"by": "2025-12-31T23:59:40Z"})
+    assert steps([*changes, *person.time(60_000)]) == [("late", True, 1_000), ("late", False, 15_000)]

@@ -204,7 +204,7 @@ def test_a_long_row_of_references_is_no_problem() -> None:
 
 def test_the_readmes_examples_are_evaluated_and_its_errors_are_ours() -> None:
     readme = (Path(checker.__file__).parent / "README.md").read_text()
-    examples = [each.strip() for each in readme.partition("## Examples")[2].split("```")[1::2]]
+    examples = [each.strip() for each in readme.partition("## Examples")[2].partition("\n## ")[0].split("```")[1::2]]
     assert len(examples) == 7
     for query in [readme.split("```")[1].strip(), *examples]:
         kind: Kind = "trait" if query.endswith(".sum(property('total'))") else "audience"
