@@ -16,6 +16,7 @@ from typing import Any
 from app.profiles.aggregates import Aggregate
 from app.profiles.cells import Span
 from app.profiles.facts import insert
+from app.profiles.windows import in_window
 
 _end_ms = itemgetter(1)
 
@@ -69,9 +70,7 @@ class SessionFacts:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
-            if at_ms + self.far_ms <= now_ms:
-                return None
-            spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
+            spans = in_window(at_ms, now_ms, self.near_ms, self.far_ms)
         facts = [[at_ms, *span, list(values)] for span in spans if not span[1] or span[1] > now_ms]
         if not facts:
             return None

@@ -107,9 +107,7 @@ class Spanned:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
-            if at_ms + self.far_ms <= now_ms:
-                return None
-            spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
+            spans = in_window(at_ms, now_ms, self.near_ms, self.far_ms)
         return added(cell, now_ms, spans, values, self._enter)
 
     def _enter(self, cell: list[Any], end_ms: int, value: Any) -> None:
@@ -157,9 +155,7 @@ class Peaks:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
-            if at_ms + self.far_ms <= now_ms:
-                return None
-            spans = ((at_ms + self.near_ms, at_ms + self.far_ms),)
+            spans = in_window(at_ms, now_ms, self.near_ms, self.far_ms)
         return added(cell, now_ms, spans, values, self._enter)
 
     def _enter(self, cell: list[Any], end_ms: int, value: Any) -> None:
@@ -194,6 +190,12 @@ class Peaks:
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         return next_edge_ms(cell, now_ms)
+
+
+def in_window(at_ms: int, now_ms: int, near_ms: int, far_ms: int) -> Sequence[Span]:
+    """When an event counts of which only its window decides; nothing once that is over, an end at 0 too."""
+    end_ms = at_ms + far_ms
+    return ((at_ms + near_ms, end_ms),) if end_ms > now_ms else ()
 
 
 Enter: TypeAlias = Callable[[list[Any], int, Any], None]

@@ -318,8 +318,7 @@ async def profiled(job: Job) -> str:
     cpu_us = (time.process_time() - cpu_s) * 1e6 / job.events
     rows = [f"{wall_us:6.2f} µs of wall time and {cpu_us:6.2f} µs of CPU an event, start and stop included"]
     rows += [
-        f"{seconds * 1e6 / job.events:6.2f} µs  {name}"
-        + ("" if name in ("compute", "store") else "  (waiting for acks)")
+        f"{seconds * 1e6 / job.events:6.2f} µs  {name}" + ("" if name in BUSY else "  (waiting for acks)")
         for name, seconds in run.seconds.items()
     ]
     rows.append(f"{job.events / run.batches:6.0f} records a batch")
