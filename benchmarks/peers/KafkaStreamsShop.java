@@ -2,9 +2,6 @@ import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.type.TypeReference;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.time.LocalDate;
@@ -19,20 +16,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicLong;
-import org.apache.kafka.clients.consumer.ConsumerConfig;
-import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
-import org.apache.kafka.streams.KafkaStreams;
-import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
-import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
@@ -43,12 +31,8 @@ import org.apache.kafka.streams.state.Stores;
  * The shop job on Kafka Streams: a processor with one state object for each customer, in RocksDB with its changelog, at
  * least once. Settings as in the count job. The definitions by hand are those of shop_profile.py, which says what they rely on.
  */
-public final class KafkaStreamsShop {
+public final class KafkaStreamsShop extends KafkaStreamsJob {
     private static final String STORE = "customers";
-    private static final long PROGRESS_EVERY = 20_000;
-    private static final int COMMIT_INTERVAL_MS = 5_000; // as Quix Streams; the default of 30 s would replay more
-    private static final int LINGER_MS = 5; // the client's own default; that of Streams is 100
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     private static final long MINUTE = 60_000;
     private static final long HOUR = 60 * MINUTE;
@@ -463,56 +447,16 @@ public final class KafkaStreamsShop {
 
     // ─ the process ─
 
-    private final Map<String, String> options;
-    private final long events;
-    private final long warm;
-    private final AtomicLong processed = new AtomicLong();
-    private final CountDownLatch done = new CountDownLatch(1);
-    private final AtomicBoolean failed = new AtomicBoolean();
-
-    private KafkaStreamsShop(Map<String, String> options) {
-        this.options = options;
-        this.events = Long.parseLong(options.get("events"));
-        this.warm = Long.parseLong(options.get("warm"));
+    private KafkaStreamsShop(String[] arguments) {
+        super(arguments);
     }
 
     public static void main(String[] arguments) throws InterruptedException {
-        say("started", 0);
-        Map<String, String> options = new HashMap<>();
-        for (int at = 1; at < arguments.length; at += 2) { // the first word is the job: shop
-            options.put(arguments[at].substring("--".length()), arguments[at + 1]);
-        }
-        System.exit(new KafkaStreamsShop(options).run());
+        System.exit(new KafkaStreamsShop(arguments).run());
     }
 
-    private int run() throws InterruptedException {
-        try (KafkaStreams streams = new KafkaStreams(topology(), settings())) {
-            streams.setUncaughtExceptionHandler(fault -> {
-                fault.printStackTrace();
-                failed.set(true);
-                done.countDown();
-                return StreamThreadExceptionResponse.SHUTDOWN_CLIENT;
-            });
-            streams.start();
-            done.await();
-        } // close() flushes the outputs and commits
-        return failed.get() ? 1 : 0;
-    }
-
-    private Properties settings() {
-        Properties settings = new Properties();
-        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, options.get("group"));
-        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, options.get("brokers"));
-        settings.put(StreamsConfig.STATE_DIR_CONFIG, options.get("data"));
-        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.AT_LEAST_ONCE);
-        settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, Integer.getInteger("threads", 1));
-        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, COMMIT_INTERVAL_MS);
-        settings.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), LINGER_MS);
-        settings.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
-        return settings;
-    }
-
-    private Topology topology() {
+    @Override
+    protected Topology topology() {
         Serde<Customer> customer = json(new TypeReference<>() {});
         Serde<Event> event = json(new TypeReference<>() {});
         Serde<Change> change = json(new TypeReference<>() {});
@@ -553,47 +497,7 @@ public final class KafkaStreamsShop {
                     context.forward(record.withValue(new Change(event.userId(), KEYS[at], values[at])));
                 }
             }
-            tell(processed.incrementAndGet());
+            tell();
         }
-    }
-
-    private void tell(long records) {
-        if (records == warm) {
-            say("warm", records);
-        }
-        if (records % PROGRESS_EVERY == 0) {
-            say("progress", records);
-        }
-        if (records == events) {
-            say("done", records);
-            done.countDown();
-        }
-    }
-
-    /** One line of the harness's protocol; `t` is the monotonic clock in seconds. */
-    private static synchronized void say(String event, long records) {
-        double seconds = System.nanoTime() / 1e9;
-        System.out.printf("{\"event\":\"%s\",\"records\":%d,\"t\":%.6f}%n", event, records, seconds);
-        System.out.flush();
-    }
-
-    private static <T> Serde<T> json(TypeReference<T> type) {
-        var reader = JSON.readerFor(type);
-        var writer = JSON.writerFor(type);
-        return Serdes.serdeFrom(
-            (topic, value) -> {
-                try {
-                    return value == null ? null : writer.writeValueAsBytes(value);
-                } catch (IOException fault) {
-                    throw new UncheckedIOException(fault);
-                }
-            },
-            (topic, bytes) -> {
-                try {
-                    return bytes == null ? null : reader.readValue(bytes);
-                } catch (IOException fault) {
-                    throw new UncheckedIOException(fault);
-                }
-            });
     }
 }

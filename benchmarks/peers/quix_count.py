@@ -1,22 +1,16 @@
 """The count job on Quix Streams: a stateful `apply`, at least once, defaults otherwise."""
 
-from quixstreams import Application, State  # type: ignore[import-not-found]
+from quixstreams import State  # type: ignore[import-not-found]
 
 from benchmarks.peers.job import ORDER, Progress, arguments, identify, say
+from benchmarks.peers.quix_app import application
 
 
 def main() -> None:
     job = arguments()
     say("started")
     progress = Progress(events=job.events, warm=job.warm)
-    app = Application(
-        broker_address=job.brokers,
-        consumer_group=job.group,
-        state_dir=job.data,
-        auto_offset_reset="earliest",
-        processing_guarantee="at-least-once",
-        loglevel="WARNING",
-    )
+    app = application(job)
     events = app.topic(job.topic, key_deserializer="bytes", value_deserializer="json")
     orders = app.topic(job.out, key_serializer="bytes", value_serializer="json")
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from quixstreams import Application, State  # type: ignore[import-not-found]
+from quixstreams import State  # type: ignore[import-not-found]
 
 from benchmarks.peers.job import Progress, arguments, say
+from benchmarks.peers.quix_app import application
 from benchmarks.peers.shop_profile import new_state, step
 
 
@@ -12,14 +13,7 @@ def main() -> None:
     job = arguments("shop")
     say("started")
     progress = Progress(events=job.events, warm=job.warm)
-    app = Application(
-        broker_address=job.brokers,
-        consumer_group=job.group,
-        state_dir=job.data,
-        auto_offset_reset="earliest",
-        processing_guarantee="at-least-once",
-        loglevel="WARNING",
-    )
+    app = application(job)
     events = app.topic(job.topic, key_deserializer="bytes", value_deserializer="json")
     changed = app.topic(job.out, key_serializer="bytes", value_serializer="json")
 
