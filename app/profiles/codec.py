@@ -3,7 +3,7 @@
     ┌─────────┬────────┬──────────┬───────┬───────────────┬──────────────────────────────────────────────────────────┐
     │ version │ crc32c │ w        │ epoch │ armed_due     │ body: MessagePack                                        │
     │ u8      │ u32    │ i64      │ u32   │ i64, ms       │ [clock, sequence, plan, identifiers, traits, cells,      │
-    │         │        │          │       │               │  emitted]                                                │
+    │         │        │          │       │               │  emitted, merging or nil]                                │
     └─────────┴────────┴──────────┴───────┴───────────────┴──────────────────────────────────────────────────────────┘
 
 Version 2 is one whose long lists are kept in parts (`app.profiles.parts`): extensions with their names stand for them.
@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import google_crc32c
 import msgspec
 
 from app.profiles import parts
+from app.profiles.merging import Merging, Parked
 from app.profiles.state import Cell, Profile
 
 WHOLE, IN_PARTS = 1, 2
@@ -29,7 +31,8 @@ _HEAD = struct.Struct(">BIqIq")
 _BEHIND_CRC = struct.Struct(">qIq")
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder = msgspec.msgpack.Decoder(ext_hook=parts.Named)
-_front_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])
+_Rest = msgspec.Raw
+_front_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, _Rest, _Rest, _Rest, _Rest, _Rest])
 _crc32c: Callable[[bytes], int] = google_crc32c.value
 
 
@@ -39,16 +42,25 @@ class CorruptProfile(Exception):
 
 def encode(profile: Profile, epoch: int) -> bytes:
     """A profile's bytes, whole, under a source epoch (32 bits of the source topic's id)."""
-    return _encode(WHOLE, profile, profile.cells, epoch)
+    return _encode(WHOLE, profile, profile.cells, _merging(profile), epoch)
 
 
 def encode_in_parts(profile: Profile, epoch: int) -> tuple[bytes, dict[bytes, bytes]]:
     """A large profile's bytes, and its parts by name."""
     found: dict[bytes, bytes] = {}
-    return _encode(IN_PARTS, profile, parts.split(profile.cells, found), epoch), found
+    cells, merging = parts.split(profile.cells, found), parts.split(_merging(profile), found)
+    return _encode(IN_PARTS, profile, cells, merging, epoch), found
 
 
-def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], epoch: int) -> bytes:
+def _merging(profile: Profile) -> list[Any] | None:
+    held = profile.merging
+    if held is None:
+        return None
+    parked = [[each.offset, each.repeat, each.value] for each in held.parked]
+    return [held.redirect, held.absorbed, held.waiting, parked, held.pieces, held.paused_due]
+
+
+def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], merging: list[Any] | None, epoch: int) -> bytes:
     body = _encoder.encode(
         (
             profile.clock,
@@ -58,6 +70,7 @@ def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], epoch: in
             profile.traits,
             cells,
             profile.emitted,
+            merging,
         )
     )
     rest: bytes = _BEHIND_CRC.pack(profile.w, epoch, profile.armed_due) + body
@@ -76,7 +89,7 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     check(data)
     profile = Profile()
     _, _, profile.w, _, profile.armed_due = _HEAD.unpack_from(data)
-    clock, sequence, plan, identifiers, traits, cells, emitted = _decoder.decode(memoryview(data)[_HEAD.size :])
+    clock, sequence, plan, identifiers, traits, cells, emitted, merging = _decoder.decode(memoryview(data)[_HEAD.size :])
     profile.clock = clock
     profile.sequence = sequence
     profile.plan = plan
@@ -85,13 +98,16 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     profile.traits = traits
     profile.cells = cells
     if data[0] == IN_PARTS:
-        profile.parts = frozenset(parts.names(cells))
+        profile.parts = frozenset(parts.names([cells, merging]))
         if read is not None:
             try:
-                profile.cells = parts.join(cells, read)
+                profile.cells, merging = parts.join([cells, merging], read)
             except parts.MissingPart as error:
                 raise CorruptProfile(str(error)) from error
     profile.emitted = emitted
+    if merging is not None and not (profile.parts and read is None):
+        redirect, absorbed, waiting, parked, pieces, paused_due = merging
+        profile.merging = Merging(redirect, absorbed, waiting, [Parked(*each) for each in parked], pieces, paused_due)
     return profile
 
 

@@ -4,6 +4,8 @@ A profile is one value, rewritten whenever it changes; that is right for some hu
 100,000 events. In a value that has become large, each list or mapping of more than `ENTRIES_INLINE_MAX` entries is cut
 into runs; each run is a value under a key of its own, named by a hash of its bytes, and the profile holds the names.
 
+A text of bytes of more than `BYTES_INLINE_MAX` is a part of its own.
+
 Where a list is cut follows from the entries at the cut alone. So an entry that comes or goes changes the run it is in
 and no other: a run is written once, read when its profile is, and deleted when nothing names it any more.
 """
@@ -22,8 +24,10 @@ RUN_ENTRIES_MAX = 2_048
 """Where entries are alike, so that none of them is a cut."""
 _CUT_MASK = 0xFF  # one entry in 256 ends its run
 NAME_BYTES = 16
+BYTES_INLINE_MAX = 64 * 1024
 
-_LIST, _MAPPING = 1, 2
+_LIST, _MAPPING, _BYTES = 1, 2, 3
+_SPLIT = (list, dict, bytes)
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 
 Read = Callable[[Sequence[bytes]], Sequence[bytes | None]]
@@ -39,23 +43,25 @@ def split(tree: Any, parts: dict[bytes, bytes]) -> Any:
     if type(tree) is list:
         if len(tree) > ENTRIES_INLINE_MAX:
             return msgspec.msgpack.Ext(_LIST, b"".join(_stored(tree, parts)))
-        return [split(each, parts) if type(each) in (list, dict) else each for each in tree]
+        return [split(each, parts) if type(each) in _SPLIT else each for each in tree]
     if type(tree) is dict:
         if len(tree) > ENTRIES_INLINE_MAX:
             return msgspec.msgpack.Ext(_MAPPING, b"".join(_stored([[*pair] for pair in tree.items()], parts)))
-        return {key: split(each, parts) if type(each) in (list, dict) else each for key, each in tree.items()}
+        return {key: split(each, parts) if type(each) in _SPLIT else each for key, each in tree.items()}
+    if type(tree) is bytes and len(tree) > BYTES_INLINE_MAX:
+        return msgspec.msgpack.Ext(_BYTES, _named(tree, parts))
     return tree
 
 
 class Named:
-    """A long list or mapping that has not been read yet; what a decoder gives in its place."""
+    """A long list, mapping or text of bytes that has not been read yet; what a decoder gives in its place."""
 
-    __slots__ = ("is_mapping", "names")
+    __slots__ = ("code", "names")
 
     def __init__(self, code: int, data: memoryview) -> None:
-        if code not in (_LIST, _MAPPING) or len(data) % NAME_BYTES:
+        if code not in (_LIST, _MAPPING, _BYTES) or len(data) % NAME_BYTES:
             raise ValueError(f"extension {code} of {len(data)} bytes names no parts")
-        self.is_mapping = code == _MAPPING
+        self.code = code
         self.names = [bytes(data[at : at + NAME_BYTES]) for at in range(0, len(data), NAME_BYTES)]
 
 
@@ -79,8 +85,10 @@ def join(tree: Any, read: Read) -> Any:
         for name, data in zip(tree.names, read(tree.names), strict=True):
             if data is None:
                 raise MissingPart(f"part {name.hex()} is missing")
+            if tree.code == _BYTES:
+                return data
             entries += msgspec.msgpack.decode(data)
-        return dict(entries) if tree.is_mapping else entries
+        return dict(entries) if tree.code == _MAPPING else entries
     if type(tree) is list:
         return [join(each, read) if type(each) in (list, dict, Named) else each for each in tree]
     if type(tree) is dict:
@@ -92,9 +100,13 @@ def _stored(entries: Sequence[Any], parts: dict[bytes, bytes]) -> Iterator[bytes
     for run in _runs(entries):
         # An array is its length and then its entries, so what was encoded to find the cuts is not encoded again.
         data = b"\xdd" + len(run).to_bytes(4, "big") + b"".join(run)
-        name = blake2b(data, digest_size=NAME_BYTES).digest()
-        parts[name] = data
-        yield name
+        yield _named(data, parts)
+
+
+def _named(data: bytes, parts: dict[bytes, bytes]) -> bytes:
+    name = blake2b(data, digest_size=NAME_BYTES).digest()
+    parts[name] = data
+    return name
 
 
 def _runs(entries: Sequence[Any]) -> Iterator[list[bytes]]:

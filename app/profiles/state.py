@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.profiles.merging import Merging
+
 Cell = Any
 """What one cell holds; its shape is in `app.profiles.cells`, by kind."""
 
@@ -21,13 +23,14 @@ class Profile:
         cells: Cell id → what the cell remembers.
         plan: The version of the plan that last evaluated it as a whole; 0 before the first.
         indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
+        merging: What it remembers of merges; None for nothing, as nearly always.
         parts: Names of the parts that the store holds for it (`app.profiles.parts`); not encoded by itself.
         emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent.
     """
 
     __slots__ = (
-        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "parts", "plan", "sequence", "traits",
-        "w",
+        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "merging", "parts", "plan", "sequence",
+        "traits", "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,6 +40,7 @@ class Profile:
         self.sequence = 0
         self.plan = 0
         self.indexed_due = 0
+        self.merging: Merging | None = None
         self.parts: frozenset[bytes] = frozenset()
         self.identifiers: list[tuple[str, str]] = []
         self.traits: dict[str, list[Any]] = {}

@@ -50,6 +50,10 @@ class StateReader(Protocol):
         """The same for many keys at once, in their order."""
         ...
 
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        """The keys that begin so, in order."""
+        ...
+
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """(due, profile) of timers that are due by then, earliest first, at most `limit`."""
         ...

@@ -43,6 +43,13 @@ class Overlay:
         found.update(zip(missing, self._store.get_many(missing), strict=True))
         return [found[key] for key in keys]
 
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        newest: dict[bytes, bool] = {}
+        for writes in self._pending:
+            newest.update((key, value is not None) for key, value in writes.items() if key.startswith(prefix))
+        held = (key for key in self._store.keys(prefix) if key not in newest)
+        return iter(sorted([*held, *(key for key, there in newest.items() if there)]))
+
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Of the store alone: firing a timer whose batch is on its way changes nothing."""
         return self._store.timers_until(due_ms, limit)

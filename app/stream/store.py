@@ -174,6 +174,14 @@ class PartitionStore:
                 return
             yield due, profile
 
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        """The keys that begin so, in order."""
+        for entry in self._from(prefix):
+            key: bytes = entry.key()
+            if not key.startswith(prefix):
+                return
+            yield key
+
     def drop_seen_before(self, clock_ms: int) -> None:
         """Delete the ids of days that are out of the window by the log's clock."""
         day = clock_ms // DAY_MS - DAYS_KEPT
