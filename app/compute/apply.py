@@ -12,7 +12,10 @@ from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan, Scene
 from app.events.model import Message, event_name, id_text, properties_of
 from app.identity.simple import IDENTIFYING_TYPES
 from app.ids import message_id
-from app.profiles.state import Profile
+from app.profiles.state import Profile, is_later
+
+_RECEIVED_MS_MAX = (1 << 43) - 1
+"""In the year 2248: from then on only offsets tell."""
 
 
 class Application:
@@ -33,7 +36,7 @@ class Application:
         self.profile_id = profile_id
         self.epoch = epoch
         self._position = position
-        self.scene = Scene(profile, profile.clock, arrival=position[2])
+        self.scene = Scene(profile, profile.clock)
         self.anonymous = is_anonymous(profile)
         self.changes: list[Change] = []
 
@@ -46,14 +49,18 @@ class Application:
             pass_time(self.plan, self.scene, until_ms, self.anonymous, self._emit)
         self.scene.now = profile.clock = until_ms
 
-    def message(self, message: Message, at_ms: int, found: Iterable[tuple[str, str]], *, repeat: bool) -> None:
+    def message(
+        self, message: Message, at_ms: int, found: Iterable[tuple[str, str]], *, received_ms: int, repeat: bool
+    ) -> None:
         """Apply a message as one step; `pass_time` to its arrival comes first.
 
         Args:
             at_ms: The event's own time, never later than its arrival.
             found: Its identifiers as (type, value).
+            received_ms: When it arrived; before the profile's clock, if the profile has heard of a later instant.
             repeat: A message that was applied before under the same id: it counts no more, but may bring identifiers.
         """
+        self.scene.arrival = arrival(received_ms, self._position[2])
         touched = self._take_identifiers(found)
         name = event_name(message)
         if repeat:
@@ -109,10 +116,11 @@ class Application:
     def _write_traits(self, traits: dict[str, Any], at_ms: int, touched: list[int]) -> None:
         held = self.profile.traits
         for key, value in traits.items():
+            written = [value, at_ms, self.scene.arrival]
             before = held.get(key)
             # The last writer by event time wins; of two at the same time the later to arrive.
-            if before is None or before[1] <= at_ms:
-                held[key] = [value, at_ms]
+            if before is None or not is_later(before, written):
+                held[key] = written
                 touched.extend(self.plan.by_trait.get(key, ()))
 
     def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
@@ -145,6 +153,14 @@ class Application:
                 computed=profile.emitted,
             )
         )
+
+
+def arrival(received_ms: int, offset: int) -> int:
+    """A record's place in the order of arrival, in 63 bits; the offset tells apart those of the same millisecond.
+
+    It compares in every partition, because a profile that is merged into another takes with it what came elsewhere.
+    """
+    return min(received_ms, _RECEIVED_MS_MAX) << 20 | offset & 0xFFFFF
 
 
 def is_anonymous(profile: Profile) -> bool:

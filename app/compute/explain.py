@@ -125,7 +125,7 @@ class _Present:
         self._plan = plan
         self.profile = copied
         self.anonymous = is_anonymous(copied)
-        self.scene = Scene(copied, copied.clock, arrival=0)
+        self.scene = Scene(copied, copied.clock)
         self._pass(max(now_ms, copied.clock))
         # Definitions may be newer than the profile; and cells tell when they turn only when they are gone through.
         evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, _emit)

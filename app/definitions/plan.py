@@ -17,15 +17,15 @@ class Scene:
     Attributes:
         properties, context, source: Of the event that is being applied.
         at_ms: When it happened.
-        arrival: Its place in the order of arrival.
+        arrival: Its place in the order of arrival, which breaks ties between equal times.
     """
 
     __slots__ = ("arrival", "at_ms", "context", "now", "profile", "properties", "source")
 
-    def __init__(self, profile: Profile, now: int, arrival: int) -> None:
+    def __init__(self, profile: Profile, now: int) -> None:
         self.profile = profile
         self.now = now
-        self.arrival = arrival
+        self.arrival = 0
         self.at_ms = now
         self.properties: dict[str, Any] = {}
         self.context: dict[str, Any] = {}

@@ -28,7 +28,8 @@ Span: TypeAlias = tuple[int, int]
 
 
 class CellKind(Protocol):
-    """How a cell is read as time passes. What it holds is lists, numbers and texts: it can be encoded at any point."""
+    """How a cell is read as time passes, and how two become one. What it holds is lists, numbers and texts: it can be
+    encoded at any point."""
 
     def advance(self, cell: Any, now_ms: int) -> Any:
         """The cell without what can never count again; None when nothing is left."""
@@ -40,6 +41,16 @@ class CellKind(Protocol):
 
     def next_flip_ms(self, cell: Any, now_ms: int) -> int:
         """The next instant after now at which the answer can change with no event; 0 for never."""
+        ...
+
+    def merge(self, cell: Any, other: Any, now_ms: int) -> Any:
+        """The cell of two profiles' events, as if one profile had had them all; None when nothing is left.
+
+        The first may come back, changed; of the other, parts may be in it.
+
+        Args:
+            now_ms: The cell is brought to it; not before the clock of either profile.
+        """
         ...
 
 

@@ -23,6 +23,13 @@ def insert(facts: Facts, fact: Fact) -> None:
         insort(facts, fact, key=_at_ms)
 
 
+def merge(facts: Facts, others: Facts) -> None:
+    """Put the facts of another list in their places; of the same time, these come behind."""
+    if others:
+        facts += others
+        facts.sort(key=_at_ms)  # two sorted runs: no more than going through both
+
+
 def drop_until(facts: Facts, at_ms: int) -> None:
     """Forget the facts up to and including an instant."""
     if facts and facts[0][0] <= at_ms:

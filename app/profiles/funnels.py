@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from app.profiles.aggregates import Aggregate
 from app.profiles.facts import Fact, Facts, after, drop_until, insert, latest_session, since
+from app.profiles.facts import merge as merge_facts
 
 SLOTS, VALUES, STATE, DUE = 1, 2, 3, 4
 OUT, IN, SETTLED = 0, 1, 2
@@ -157,6 +158,30 @@ class Funnel:
             look.parent = parents[place]
             if look.parent[STATE] != SETTLED and (passes is None or passes(look)):
                 look.parent[DUE] = now_ms
+
+    def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any] | None:
+        self._forget(cell, now_ms)
+        self._forget(other, now_ms)
+        self._wake_all(cell[1], other, now_ms)
+        self._wake_all(other[1], cell, now_ms)
+        cell[0] = self.steps[0].aggregate.merge(cell[0], other[0])
+        for step in self.steps:
+            facts: Facts = cell[1 + step.index]
+            merge_facts(facts, other[1 + step.index])
+            if step.newest:
+                del facts[: -step.cap]
+        return self.advance(cell, now_ms)
+
+    def _wake_all(self, parents: Facts, other: list[Any], now_ms: int) -> None:
+        """Have those parents looked at again to which the facts of another profile can matter."""
+        for step in self.steps[1:]:
+            facts: Facts = other[1 + step.index]
+            if not facts:
+                continue
+            reach_ms = self.reach_ms[step.index]
+            for parent in parents[: since(parents, facts[-1][0])]:
+                if reach_ms is None or facts[after(facts, parent[0])][0] <= parent[0] + reach_ms:
+                    parent[DUE] = now_ms
 
     def _is_over(self, index: int, at_ms: int, now_ms: int) -> bool:
         forget_ms = self.steps[index].forget_ms

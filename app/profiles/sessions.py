@@ -16,9 +16,10 @@ from typing import Any
 from app.profiles.aggregates import Aggregate
 from app.profiles.cells import Span
 from app.profiles.facts import insert
+from app.profiles.facts import merge as merge_facts
 from app.profiles.windows import in_window
 
-_end_ms = itemgetter(1)
+_start_ms, _end_ms = itemgetter(0), itemgetter(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,17 @@ class Runs:
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         expires_ms: int = cell[-1][1] + self.gap_ms
         return expires_ms if expires_ms > now_ms else 0
+
+    def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any]:
+        runs: list[Any] = []
+        for run in sorted(cell + other, key=_start_ms):
+            last = runs[-1] if runs else None
+            if last is not None and run[0] - last[1] < self.gap_ms:
+                last[1] = max(last[1], run[1])
+                last[2] = self.aggregate.merge(last[2], run[2])
+            else:
+                runs.append(run)
+        return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +115,7 @@ class SessionFacts:
         edges = [edge for fact in cell for edge in fact[1:3] if edge > now_ms]
         edges += [fact[0] + self.gap_ms for fact in islice(self.session(cell, now_ms), 1)]
         return min(edges, default=0)
+
+    def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any] | None:
+        merge_facts(cell, other)
+        return self.advance(cell, now_ms)

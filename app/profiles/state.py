@@ -19,7 +19,7 @@ class Profile:
         clock: The newest instant that this profile has reached, ms; time never goes back for a profile.
         sequence: How many changes it has emitted.
         identifiers: (type, value), in order of first sight.
-        traits: Custom trait → [value, time of its last writer in ms].
+        traits: Custom trait → [value, time of its last writer in ms, order of that one's arrival].
         cells: Cell id → what the cell remembers.
         plan: The version of the plan that last evaluated it as a whole; 0 before the first.
         indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
@@ -48,5 +48,10 @@ class Profile:
         self.emitted: dict[str, Any] = {}
 
     def custom_traits(self) -> dict[str, Any]:
-        """Custom traits by key, without the times at which they were written."""
+        """Custom traits by key, without when they were written."""
         return {key: held[0] for key, held in self.traits.items()}
+
+
+def is_later(written: list[Any], other: list[Any]) -> bool:
+    """Whether a custom trait was written after another: by event time, then by arrival."""
+    return (written[1], written[2]) > (other[1], other[2])

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from app.profiles.aggregates import Aggregate, Extreme, Reversible
 from app.profiles.cells import Span
+from app.profiles.facts import merge as merge_facts
 
 _start_ms = itemgetter(0)
 FOREVER_MS = 1 << 62
@@ -33,6 +34,9 @@ class Count:
 
     def next_flip_ms(self, cell: int, now_ms: int) -> int:
         return 0
+
+    def merge(self, cell: int, other: int, now_ms: int) -> int:
+        return cell + other
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,13 @@ class WindowCount:
         first = bisect_right(cell, now_ms - self.window_ms)
         return cell[first] + self.window_ms if first < len(cell) else 0
 
+    def merge(self, cell: list[int], other: list[int], now_ms: int) -> list[int] | None:
+        cell += other
+        cell.sort()  # two sorted runs: no more than going through both
+        if self.cap:
+            del cell[: -self.cap]
+        return self.advance(cell, now_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -91,6 +102,9 @@ class Total:
 
     def next_flip_ms(self, cell: Any, now_ms: int) -> int:
         return 0
+
+    def merge(self, cell: Any, other: Any, now_ms: int) -> Any:
+        return self.aggregate.merge(cell, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +154,13 @@ class Spanned:
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         return next_edge_ms(cell, now_ms)
+
+    def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any] | None:
+        cell[0] = self.aggregate.merge(cell[0], other[0])
+        found = leaving(cell, other)
+        cell[1], cell[2] = [end_ms for end_ms, _ in found], [value for _, value in found]
+        merge_facts(cell[3], other[3])
+        return self.advance(cell, now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,21 @@ class Peaks:
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
         return next_edge_ms(cell, now_ms)
 
+    def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any] | None:
+        ends: list[int] = []
+        values: list[Any] = []
+        for end_ms, value in reversed(leaving(cell, other)):
+            if values and self.aggregate.beats(values[-1], value):
+                continue
+            if ends and ends[-1] == end_ms:
+                values[-1] = value
+            else:
+                ends.append(end_ms)
+                values.append(value)
+        cell[1], cell[2] = ends[::-1], values[::-1]
+        merge_facts(cell[3], other[3])
+        return self.advance(cell, now_ms)
+
 
 def in_window(at_ms: int, now_ms: int, near_ms: int, far_ms: int) -> Sequence[Span]:
     """When an event counts of which only its window decides; nothing once that is over, an end at 0 too."""
@@ -229,6 +265,11 @@ def begin(cell: list[Any], now_ms: int, enter: Enter) -> None:
         if not end_ms or end_ms > now_ms:
             enter(cell, end_ms or FOREVER_MS, value)
     del pending[:due]
+
+
+def leaving(cell: list[Any], other: list[Any]) -> list[tuple[int, Any]]:
+    """The (end, value) of two cells, sorted by end."""
+    return sorted(zip(cell[1] + other[1], cell[2] + other[2], strict=True), key=itemgetter(0))
 
 
 def next_edge_ms(cell: list[Any], now_ms: int) -> int:

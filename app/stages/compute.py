@@ -233,9 +233,8 @@ class _Batch:
         claimed = instant(message.get("timestamp"))
         application = self._application(key, profile, record)
         application.pass_time(at_ms)
-        application.message(
-            message, claimed if claimed is not None and claimed <= at_ms else at_ms, event.ids, repeat=repeat
-        )
+        own_ms = claimed if claimed is not None and claimed <= at_ms else at_ms
+        application.message(message, own_ms, event.ids, received_ms=at_ms, repeat=repeat)
         self._done(key, profile, record, application)
 
     def _timer(self, key: bytes, profile: Profile, record: InRecord, due_ms: int) -> None:

@@ -57,7 +57,7 @@ class Person:
         application.pass_time(START_MS + after_ms)
         application.message(
             message, START_MS + (after_ms if at_ms is None else at_ms), identifiers_of(message, IdentityRules()),
-            repeat=repeat,
+            received_ms=START_MS + after_ms, repeat=repeat,
         )  # fmt: skip
         return application.changes
 

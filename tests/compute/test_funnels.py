@@ -110,7 +110,8 @@ class Person:
         application.pass_time(until_ms)
         if record is not None:
             message = dict(record.message)
-            application.message(message, record.time_ms, identifiers_of(message, IdentityRules()), repeat=False)
+            found = identifiers_of(message, IdentityRules())
+            application.message(message, record.time_ms, found, received_ms=record.received_at_ms, repeat=False)
         self.offset += 1
         self.changes += [(change.at_ms, change.value) for change in application.changes]
 

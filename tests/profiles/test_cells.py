@@ -254,6 +254,92 @@ def _check_flip(case: Case, cell: Any, everything: Everything, now_ms: int) -> N
         assert plain(case.taken, case.kind.answer(cell, later_ms)) == answer
 
 
+# ── several profiles, of which some become one ───────────────────────────────────────────────────────────────────────
+
+PROFILES = 3
+
+
+@dataclass(frozen=True)
+class To:
+    """An event arrives for one of the profiles."""
+
+    profile: int
+    add: Add
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One profile takes in another; from then on events for the other are its own."""
+
+    winner: int
+    loser: int
+
+
+@dataclass
+class Held:
+    """A profile's cell, and all of its events."""
+
+    everything: Everything
+    cell: Any = None
+
+
+some = st.integers(0, PROFILES - 1)
+family_steps = st.lists(
+    st.builds(To, some, adds)
+    | st.builds(Pass, ms=lengths, advance=st.booleans())
+    | st.just(Reload())
+    | st.builds(Merge, some, some),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.kind))
+@many
+@given(script=family_steps)
+def test_merged_cells_answer_as_if_one_had_had_every_event(
+    case: Case, script: list[To | Pass | Reload | Merge]
+) -> None:
+    family = [Held(Everything(case)) for _ in range(PROFILES)]
+    now_ms = START_MS
+    last = [Merge(0, other) for other in range(1, PROFILES)]
+    for arrival, step in enumerate([*script, *last]):
+        match step:
+            case To(profile, add):
+                held, at_ms = family[profile], now_ms - add.late_ms
+                spans, values = _spans(add, now_ms), observed(case.taken, add, at_ms, arrival)
+                held.everything.events.append((at_ms, spans, values))
+                filled = case.kind.add(held.cell, at_ms, now_ms, spans if case.spans else None, values)
+                held.cell = filled if filled is not None else held.cell
+            case Pass(ms, advance):
+                now_ms += ms
+                for held in family if advance else ():
+                    held.cell = case.kind.advance(held.cell, now_ms) if held.cell is not None else None
+            case Reload():
+                for held in family:
+                    held.cell = reloaded(held.cell)
+            case Merge(winner, loser):
+                _merge(case, family, winner, loser, now_ms)
+        for held in family:
+            assert plain(case.taken, case.kind.answer(held.cell, now_ms)) == held.everything.answer(now_ms)
+    (held, *_) = family
+    if held.cell is not None:
+        _check_flip(case, held.cell, held.everything, now_ms)
+
+
+def _merge(case: Case, family: list[Held], winner: int, loser: int, now_ms: int) -> None:
+    one, other = family[winner], family[loser]
+    if one is other:
+        return
+    one.everything.events += other.everything.events
+    if one.cell is not None and other.cell is not None:
+        one.cell = case.kind.merge(one.cell, other.cell, now_ms)
+    elif other.cell is not None:
+        one.cell = other.cell
+    for place, held in enumerate(family):
+        if held is other:
+            family[place] = one
+
+
 ORDERLESS = [case for case in CASES if not case.spans]
 
 

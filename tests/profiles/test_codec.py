@@ -25,7 +25,7 @@ def profile() -> Profile:
     made.sequence = 7
     made.plan = 0xFFFFFFFF
     made.identifiers = [("user_id", "ann"), ("email", "ann@example.org")]
-    made.traits = {"plan": ["gold", 5], "nested": [{"a": [1, None, True, 1.5]}, 6]}
+    made.traits = {"plan": ["gold", 5, 1 << 62], "nested": [{"a": [1, None, True, 1.5]}, 6, 2]}
     made.cells = {"c1": 3, "c2": [1, 2, 3], "c3": [Decimal("1.10"), 2], "c4": [[1, 0, None]]}
     made.emitted = {"vip": True, "spent": 1.1}
     return made
@@ -64,7 +64,11 @@ json_values = st.recursive(
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.text(), st.tuples(json_values, st.integers(0, 2**53)).map(list), max_size=4))
+@given(
+    st.dictionaries(
+        st.text(), st.tuples(json_values, st.integers(0, 2**53), st.integers(0, 2**63 - 1)).map(list), max_size=4
+    )
+)
 def test_traits_of_any_json_round_trip(traits: dict[str, list[object]]) -> None:
     made = Profile()
     made.traits = traits

@@ -1,0 +1,54 @@
+"""Two profiles → one: what is remembered of both, as if one had had all their events.
+
+The order of merges and who wins do not matter to what comes of them, but for the order of identifiers and for two
+records of the same instant and the same order of arrival, which can only come of two partitions: there the winner's
+stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.profiles.cells import CellKind
+from app.profiles.state import Cell, Profile, is_later
+
+
+def merge(winner: Profile, loser: Profile, kinds: Mapping[str, CellKind], now_ms: int) -> None:
+    """Put what a profile remembers into another: cells, custom traits, identifiers.
+
+    The winner's clock is at now, its timer armed for the next turn of its cells; what definitions compare with the
+    present by themselves has to be evaluated, as all of its answers have to. What was emitted, which records were
+    applied and where the store has the parts stays as it is.
+
+    Args:
+        loser: Not used any more: parts of it are in the winner now.
+        kinds: Of the cells that are needed, by id. Others are dropped.
+        now_ms: Not before the clock of either.
+    """
+    assert now_ms >= max(winner.clock, loser.clock), "time never goes back for a profile"
+    winner.cells = _cells(winner.cells, loser.cells, kinds, now_ms)
+    for key, written in loser.traits.items():
+        if key not in winner.traits or is_later(written, winner.traits[key]):
+            winner.traits[key] = written
+    winner.identifiers += [each for each in loser.identifiers if each not in winner.identifiers]
+    winner.clock = now_ms
+    flips = [kinds[cell_id].next_flip_ms(held, now_ms) for cell_id, held in winner.cells.items()]
+    winner.armed_due = min(filter(None, flips), default=0)
+
+
+def _cells(
+    ours: Mapping[str, Cell], theirs: Mapping[str, Cell], kinds: Mapping[str, CellKind], now_ms: int
+) -> dict[str, Cell]:
+    found: dict[str, Cell] = {}
+    for cell_id in ours | theirs:
+        kind = kinds.get(cell_id)
+        if kind is None:
+            continue
+        one, other = ours.get(cell_id), theirs.get(cell_id)
+        if one is not None and other is not None:
+            left = kind.merge(one, other, now_ms)
+        else:
+            left = kind.advance(one if one is not None else other, now_ms)
+        if left is not None:
+            found[cell_id] = left
+    return found
