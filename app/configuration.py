@@ -134,6 +134,8 @@ def _subscription(destination: Destination, connection: Connection) -> Subscript
         event_names=_event_names(connection.event_names),
         traits=connection.traits,
         mapping=tuple(sorted(connection.mapping.items())),
+        ids=tuple(sorted((kind, choice) for kind, choice in connection.ids.items() if choice != "all")),
+        resend_on_new_identifier=connection.resend_on_new_identifier,
     )
 
 

@@ -58,8 +58,13 @@ class Router:
             return []
         key = change.profile.encode()
         at = iso(change.at_ms)
-        to = addressees(change)
-        return [plan.record(change, addressee, key, at) for plan in plans for addressee in to]
+        to_all = addressees(change)
+        return [
+            plan.record(change, addressee, key, at)
+            for plan in plans
+            if change.told is None or plan.resends
+            for addressee in (addressees(change, plan.ids) if plan.ids else to_all)
+        ]
 
     def cloud_event(self, change: Change) -> Routed:
         """The change as a CloudEvent 1.0 in Kafka's binary mode, for the topic `changes`."""
@@ -96,8 +101,8 @@ class _Plan:
     """One subscription and one of its calls, with all that no change can alter."""
 
     __slots__ = (
-        "call", "computation", "destination", "enrichment", "event_names", "integrations", "key",
-        "key_property", "personas", "personas_alone", "renamed", "topic",
+        "call", "computation", "destination", "enrichment", "event_names", "ids", "integrations", "key",
+        "key_property", "personas", "personas_alone", "renamed", "resends", "topic",
     )  # fmt: skip
 
     def __init__(self, subscription: Subscription, call: str, space: str, topics: Topics) -> None:
@@ -113,6 +118,8 @@ class _Plan:
         self.topic = topics.destination(subscription.destination)
         self.destination = subscription.destination
         self.call = call
+        self.ids = dict(subscription.ids)
+        self.resends = subscription.resend_on_new_identifier
         self.key = subscription.definition
         self.renamed = names.get(self.key, self.key)
         self.key_property = f"{subscription.kind}_key"

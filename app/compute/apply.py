@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.compute.changes import Change
+from app.compute.changes import Change, Origin
 from app.compute.evaluate import earliest, evaluate
 from app.compute.timers import pass_time
 from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan, Scene
 from app.events.model import Message, event_name, id_text, properties_of
 from app.identity.simple import IDENTIFYING_TYPES
 from app.ids import message_id
+from app.profiles.merge import merge
 from app.profiles.state import Profile, is_later
 
 _RECEIVED_MS_MAX = (1 << 43) - 1
@@ -21,12 +22,17 @@ _RECEIVED_MS_MAX = (1 << 43) - 1
 class Application:
     """Applies one record to one profile and collects the changes.
 
+    `repeats` are of values that have not changed, for identifiers that are new to the profile: nobody has told whoever
+    goes by those.
+
     Args:
         epoch: The source topic's id.
         position: Of the record: (topic, partition, offset); with the epoch it makes the ids of its changes.
     """
 
-    __slots__ = ("_position", "anonymous", "changes", "epoch", "plan", "profile", "profile_id", "scene")
+    __slots__ = (
+        "_origin", "_position", "anonymous", "changes", "epoch", "plan", "profile", "profile_id", "repeats", "scene",
+    )  # fmt: skip
 
     def __init__(
         self, plan: Plan, profile: Profile, profile_id: str, epoch: str, position: tuple[str, int, int]
@@ -39,6 +45,8 @@ class Application:
         self.scene = Scene(profile, profile.clock)
         self.anonymous = is_anonymous(profile)
         self.changes: list[Change] = []
+        self.repeats: list[Change] = []
+        self._origin: Origin = "live"
 
     def pass_time(self, until_ms: int) -> None:
         """Let time pass for the profile, up to and including an instant; it never goes back."""
@@ -61,6 +69,7 @@ class Application:
             repeat: A message that was applied before under the same id: it counts no more, but may bring identifiers.
         """
         self.scene.arrival = arrival(received_ms, self._position[2])
+        known, changed = len(self.profile.identifiers), len(self.changes)
         touched = self._take_identifiers(found)
         name = event_name(message)
         if repeat:
@@ -73,6 +82,21 @@ class Application:
         if touched:
             due_ms = evaluate(self.plan, self.scene, touched, self.anonymous, self._emit)
             self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
+        if known < len(self.profile.identifiers):
+            self._tell("identifier", known, changed, {})
+
+    def absorb(self, loser: Profile) -> None:
+        """Take in another profile's state as one step; `pass_time` to the merge, and to its clock, comes first."""
+        profile, plan = self.profile, self.plan
+        known, changed = len(profile.identifiers), len(self.changes)
+        merge(profile, loser, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
+        self.anonymous = is_anonymous(profile)
+        profile.plan = plan.version
+        self._origin = "merge"
+        due_ms = evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, self._emit)
+        profile.armed_due = earliest(profile.armed_due, due_ms)
+        self._tell("merge", known, changed, loser.emitted)
+        self._origin = "live"
 
     def refresh(self) -> None:
         """Evaluate by a plan that is new to the profile; cells of definitions that are gone are dropped."""
@@ -123,35 +147,60 @@ class Application:
                 held[key] = written
                 touched.extend(self.plan.by_trait.get(key, ()))
 
+    def _tell(self, origin: Origin, known: int, changed: int, told: Mapping[str, Any]) -> None:
+        """Values that are as they were, to identifiers that are new.
+
+        Args:
+            known: How many identifiers the profile had before.
+            changed: How many changes there were before the step: what changed in it goes to everybody anyway.
+            told: What the new identifiers have been told already. They have to hear of an exit, too.
+        """
+        emitted = self.profile.emitted
+        if not emitted and not told:
+            return
+        before = tuple(self.profile.identifiers[:known])
+        fresh = {change.definition_id for change in self.changes[changed:]}
+        for definition in self.plan.definitions:
+            value = emitted.get(definition.key, False if definition.kind == "audience" else None)
+            if definition.id in fresh or ((value is None or value is False) and not told.get(definition.key)):
+                continue
+            self.repeats.append(self._change(definition, value, value, "told", origin, before))
+
     def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
+        verb = "computed" if definition.kind == "trait" else "entered" if value else "exited"
+        self.changes.append(self._change(definition, value, previous, verb, self._origin, None))
+
+    def _change(
+        self, definition: DefinitionPlan, value: Any, previous: Any, verb: str, origin: Origin,
+        told: tuple[tuple[str, str], ...] | None,
+    ) -> Change:  # fmt: skip
         profile = self.profile
         profile.sequence += 1
-        verb = "computed" if definition.kind == "trait" else "entered" if value else "exited"
         topic, partition, offset = self._position
-        self.changes.append(
-            Change(
-                id=message_id(
-                    self.epoch,
-                    topic,
-                    partition,
-                    offset,
-                    definition.id,
-                    definition.version,
-                    self.profile_id,
-                    f"{verb}:{profile.sequence}",
-                ),
-                profile=self.profile_id,
-                key=definition.key,
-                kind=definition.kind,
-                definition_id=definition.id,
-                value=value,
-                previous=previous,
-                at_ms=self.scene.now,
-                sequence=profile.sequence,
-                identifiers=tuple(profile.identifiers),
-                custom_traits=profile.custom_traits(),
-                computed=profile.emitted,
-            )
+        return Change(
+            id=message_id(
+                self.epoch,
+                topic,
+                partition,
+                offset,
+                definition.id,
+                definition.version,
+                self.profile_id,
+                f"{verb}:{profile.sequence}",
+            ),
+            profile=self.profile_id,
+            key=definition.key,
+            kind=definition.kind,
+            definition_id=definition.id,
+            value=value,
+            previous=previous,
+            at_ms=self.scene.now,
+            sequence=profile.sequence,
+            identifiers=tuple(profile.identifiers),
+            custom_traits=profile.custom_traits(),
+            computed=profile.emitted,
+            origin=origin,
+            told=told,
         )
 
 

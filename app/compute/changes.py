@@ -36,3 +36,5 @@ class Change:
     computed: Mapping[str, Any]
     """Emitted values by definition key at that moment; not to be kept or changed."""
     origin: Origin = "live"
+    told: tuple[tuple[str, str], ...] | None = None
+    """Where the value is none that is new: the identifiers that have been told of it, so that only others are."""

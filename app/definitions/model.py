@@ -9,6 +9,7 @@ from typing import Literal
 from app.ids import definition_id
 
 Kind = Literal["audience", "trait"]
+IdChoice = Literal["first", "last", "all"]
 Scope = Literal["USERS", "ACCOUNTS"]
 
 
@@ -53,6 +54,10 @@ class Subscription:
     """Keys of custom or computed traits that go along (enrichment)."""
     mapping: tuple[tuple[str, str], ...] = ()
     """Pairs of (our key, the vendor's)."""
+    ids: tuple[tuple[str, IdChoice], ...] = ()
+    """Pairs of (identifier type, which of its values go out); all of those that are not named, and all with exits."""
+    resend_on_new_identifier: bool = True
+    """Whether an identifier that is new to a profile is told of the values that the profile has already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     check(data)
     profile = Profile()
     _, _, profile.w, _, profile.armed_due = _HEAD.unpack_from(data)
-    clock, sequence, plan, identifiers, traits, cells, emitted, merging = _decoder.decode(memoryview(data)[_HEAD.size :])
+    body = _decoder.decode(memoryview(data)[_HEAD.size :])
+    clock, sequence, plan, identifiers, traits, cells, emitted, merging = body
     profile.clock = clock
     profile.sequence = sequence
     profile.plan = plan

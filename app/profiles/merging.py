@@ -37,3 +37,11 @@ class Merging:
     """By the profile whose state they are: those that have come of a state in several."""
     paused_due: int = 0
     """When the profile's timer is due, which is not armed while it waits; 0 for never."""
+
+    def add(self, loser: str, theirs: Merging | None) -> None:
+        """A profile has become part of this one, and with it what was part of that, or is still on its way to it."""
+        self.absorbed.append(loser)
+        if theirs is not None:
+            self.absorbed += [each for each in theirs.absorbed if each not in self.absorbed]
+            self.waiting += [each for each in theirs.waiting if each not in self.waiting]
+        self.waiting = [each for each in self.waiting if each not in self.absorbed]

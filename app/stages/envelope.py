@@ -10,7 +10,8 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 | absorb | `at`; `id`: of the message that linked the two; `loser`: the profile that this one takes in, and whose state
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
-| import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64 | profile |
+| import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
+part, day → hashes of the messages that have been applied to it, base64 | profile |
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -18,7 +19,7 @@ that is live looks at them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -71,6 +72,7 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     part: Annotated[int, msgspec.Meta(ge=0)]
     parts: Annotated[int, msgspec.Meta(ge=1)]
     data: bytes
+    seen: dict[int, bytes] = {}
 
 
 Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import
@@ -120,6 +122,10 @@ def merge(at_ms: int, id_: str, winner: str) -> bytes:
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
 
 
-def import_(at_ms: int, id_: str, loser: str, part: int, parts: int, data: bytes) -> bytes:
-    """The value of one piece of an import."""
-    return msgspec.json.encode(Import(at_ms, id_, loser, part, parts, data))
+def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes]) -> list[bytes]:
+    """The values of an import, one for each piece, in order."""
+    last = len(pieces) - 1
+    return [
+        msgspec.json.encode(Import(at_ms, id_, loser, part, len(pieces), data, {**seen} if part == last else {}))
+        for part, data in enumerate(pieces)
+    ]

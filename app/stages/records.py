@@ -64,6 +64,8 @@ class Facts:
     """When the timers that were applied had been due."""
     refreshed: int = 0
     """Profiles that were evaluated anew because definitions had changed."""
+    merges: int = 0
+    """Profiles that have become part of others."""
     changes: dict[str, int] = field(default_factory=dict)
     """By entered, exited, computed."""
     newest_at_ms: int = 0

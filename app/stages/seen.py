@@ -54,6 +54,25 @@ class SeenWindow:
                     known.update(hashed for hashed, found in zip(asked, held, strict=True) if found is not None)
         return known
 
+    def known_of(self, profile: bytes) -> dict[int, set[bytes]]:
+        """Day → hashes of the messages of a profile that earlier batches have taken."""
+        tag = seen.profile_tag(profile)
+        found: dict[int, set[bytes]] = {}
+        for day in self._meta.seen_batches:
+            prefix = seen.day_prefix(day) + tag
+            hashes = {key[len(prefix) :] for key in self._state.keys(prefix)}
+            if hashes:
+                found[day] = hashes
+        return found
+
+    def add(self, profile: bytes, known: Mapping[int, Iterable[bytes]]) -> None:
+        """Take over what another profile's messages were, as `known_of` gives them, with the batch under way."""
+        tag = seen.profile_tag(profile)
+        oldest = self._meta.clock_ms // seen.DAY_MS - seen.DAYS_KEPT
+        for day, hashes in known.items():
+            if day >= oldest:
+                self._new.setdefault(day, []).extend(tag + hashed for hashed in hashes)
+
     def settle(
         self, today: int, writes: dict[bytes, bytes | None], changelog: list[tuple[bytes, bytes | None]]
     ) -> None:

@@ -142,6 +142,7 @@ class ComputeEngine:
         self,
         topics: Topics,
         partition: int,
+        partitions: int,
         directory: Path,
         share: StoreShare,
         restore: Restore,
@@ -156,6 +157,7 @@ class ComputeEngine:
     ) -> None:
         self._topics = topics
         self._partition = partition
+        self._partitions = partitions
         self._directory = directory
         self._share = share
         self._restore = restore
@@ -187,6 +189,7 @@ class ComputeEngine:
         self.stage = ComputeStage(
             self._topics,
             self._partition,
+            self._partitions,
             self._overlay,
             epoch=restored.epoch,
             generation=self._generation,

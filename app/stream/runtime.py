@@ -151,6 +151,7 @@ class Runtime:
         engine = ComputeEngine(
             self.topics,
             tp.partition,
+            self.settings.kafka.partitions,
             self.options.data_dir / self.options.name / f"profiles-{tp.partition}",
             self.share,
             self.restore,

@@ -47,6 +47,9 @@ class Memory:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.data.get(key) for key in keys]
 
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        return iter(sorted(key for key in self.data if key.startswith(prefix)))
+
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         return iter(())
 
@@ -82,7 +85,7 @@ def _compute(topics: Topics, forwarded: Sequence[Record], definitions: Sequence[
     catalog = Catalog(tuple(definitions), subscriptions, (("crm", "webhook"),))
     memory = Memory()
     overlay = Overlay(memory)
-    stage = ComputeStage(topics, 0, overlay, epoch=EPOCH)
+    stage = ComputeStage(topics, 0, 1, overlay, epoch=EPOCH)
     records = [Record(0, None, envelope.catalog(catalog), NOW_MS), *forwarded]
     spent_s, changes = 0.0, 0
     for start in range(0, len(records), BATCH):

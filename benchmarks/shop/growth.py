@@ -92,7 +92,7 @@ def cost(made: Sequence[Definition], stream: Sequence[Record]) -> Cost:
     """The compute stage over a stream, with these definitions in force."""
     memory = Memory()
     overlay = Overlay(memory)
-    stage = ComputeStage(Topics(), 0, overlay, epoch=EPOCH)
+    stage = ComputeStage(Topics(), 0, 1, overlay, epoch=EPOCH)
     every = [Record(0, None, envelope.catalog(Catalog(tuple(made))), stream[0].timestamp), *stream]
     half = len(every) // 2 // BATCH * BATCH
     spent_s = 0.0

@@ -214,7 +214,7 @@ def changes_of(stream: Sequence[Record]) -> Iterator[bytes]:
     """What the compute stage says with the job's definitions in force."""
     topics, memory = Topics(), Memory()
     overlay = Overlay(memory)
-    stage = ComputeStage(topics, 0, overlay, epoch=EPOCH)
+    stage = ComputeStage(topics, 0, 1, overlay, epoch=EPOCH)
     every = [Record(0, None, envelope.catalog(Catalog(DEFINITIONS)), stream[0].timestamp), *stream]
     for start in range(0, len(every), 500):
         work = stage.process(every[start : start + 500])

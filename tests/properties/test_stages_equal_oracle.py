@@ -81,7 +81,7 @@ class Pipeline:
             pass
 
     def _stage(self) -> ComputeStage:
-        return ComputeStage(TOPICS, 0, self.overlay, epoch="0123456789abcdef", cache_bytes=2_000)
+        return ComputeStage(TOPICS, 0, 1, self.overlay, epoch="0123456789abcdef", cache_bytes=2_000)
 
     def _append(self, key: bytes | None, value: bytes | None, at_ms: int) -> None:
         self.log.append(Record(len(self.log), key, value, at_ms))

@@ -53,8 +53,8 @@ PLANTED = [
     Planted(
         "uuid4 as message id",
         "app/compute/apply.py",
-        "                id=message_id(",
-        "                id=__import__('uuid').uuid4().hex and (lambda *_: __import__('uuid').uuid4().hex)(",
+        "            id=message_id(",
+        "            id=__import__('uuid').uuid4().hex and (lambda *_: __import__('uuid').uuid4().hex)(",
     ),
     Planted(
         "changelog before outputs",
@@ -77,7 +77,7 @@ PLANTED = [
     ),
     Planted(
         "seen ids are sent before the state they belong to",
-        "app/stages/compute.py",
+        "app/stages/folding.py",
         "        encode, bits = codec.encode, place.epoch_bits\n",
         "        held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)\n"
         "        encode, bits = codec.encode, place.epoch_bits\n",

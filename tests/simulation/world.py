@@ -114,7 +114,9 @@ class World:
 
     def _compute_stage(self, partition: int) -> ComputeStage:
         # A tiny cache, so that profiles come back from their bytes all the time.
-        return ComputeStage(TOPICS, partition, self.overlays[partition], epoch=EPOCH, cache_bytes=1_000)
+        return ComputeStage(
+            TOPICS, partition, self.partitions, self.overlays[partition], epoch=EPOCH, cache_bytes=1_000
+        )
 
     # the scheduler
 

@@ -50,7 +50,7 @@ class Bench:
         self.feed((None, envelope.catalog(CATALOG)))
 
     def new_stage(self) -> ComputeStage:
-        return ComputeStage(TOPICS, 0, self.overlay, epoch="00ff00ff")
+        return ComputeStage(TOPICS, 0, 1, self.overlay, epoch="00ff00ff")
 
     def feed(self, *records: tuple[bytes | None, bytes | None]) -> Work:
         batch = [Record(self.next + at, key, value, AT_MS) for at, (key, value) in enumerate(records)]
