@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -223,7 +223,7 @@ def test_whoever_is_part_of_another_is_a_redirect_and_emits_nothing(seed: int) -
     story = Story(seed)
     cluster = story.cluster
     (survivor,) = {story.root(person) for person in story.people}
-    before = len(cluster.changes())
+    before = Counter(change["profile"] for change in cluster.changes())
     orders = cluster.profile(survivor).emitted.get("orders", 0)
     for number, (loser, winner) in enumerate(story.winner.items()):
         held = cluster.profile(loser)
@@ -232,7 +232,8 @@ def test_whoever_is_part_of_another_is_a_redirect_and_emits_nothing(seed: int) -
         assert (held.cells, held.traits, held.identifiers, held.emitted, held.armed_due) == ({}, {}, [], {}, 0)
         cluster.event(loser, story.at_ms + 1, f"late:{number}", event="Order")
     cluster.run()
-    assert {change["profile"] for change in cluster.changes()[before:]} <= {survivor}
+    after = Counter(change["profile"] for change in cluster.changes())
+    assert set(after - before) == {survivor}
     assert cluster.profile(survivor).emitted["orders"] == orders + len(story.winner)
 
 
@@ -315,7 +316,7 @@ def test_those_whom_the_loser_had_told_of_an_entry_hear_of_the_exit() -> None:
 
 
 def test_a_large_state_travels_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "PIECE_BYTES", 64)
+    monkeypatch.setattr(merging, "PIECE_BYTES", 16)
     story = Story(3)
     imports = [
         record
@@ -342,14 +343,3 @@ def test_an_import_that_cannot_be_read_is_a_dead_letter() -> None:
     (dead,) = cluster.log.all_of(TOPICS.events_dead)
     assert b"an import that cannot be read" in (dead.value or b"")
     assert cluster.profile(name(0)).emitted["orders"] == 1
-
-
-def test_counts_by_profile_add_up() -> None:
-    """Every message is counted by exactly one profile at any time that all is at rest."""
-    for seed in range(20):
-        story = Story(seed)
-        counted: dict[str, int] = defaultdict(int)
-        for person in story.people:
-            counted[story.root(person)] += story.cluster.profile(person).emitted.get("orders", 0)
-        orders = sum(fields["event"] == "Order" for _, _, fields in story.told)
-        assert sum(counted.values()) == orders
