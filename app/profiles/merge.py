@@ -40,7 +40,7 @@ def _cells(
     ours: Mapping[str, Cell], theirs: Mapping[str, Cell], kinds: Mapping[str, CellKind], now_ms: int
 ) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
-    for cell_id in ours | theirs:
+    for cell_id in dict.fromkeys((*ours, *theirs)):
         kind = kinds.get(cell_id)
         if kind is None:
             continue
