@@ -147,7 +147,10 @@ def _kind(chain: ast.Chain, window: Window, cap: int) -> ChainKind:
     near_ms, far_ms = window.near_ms, window.far_ms or 0
     is_plain = window.is_plain and not is_turning(chain)
     if window.gap_ms is not None:
-        return Runs(taken, window.gap_ms) if is_plain else SessionFacts(taken, window.gap_ms, near_ms, far_ms)
+        if is_plain:
+            return Runs(taken, window.gap_ms)
+        window_ms = (0, 0) if is_turning(chain) else (near_ms, far_ms)
+        return SessionFacts(taken, window.gap_ms, *window_ms)
     if is_plain:
         return Count() if chain.reducer.name == "count" else Total(taken)
     if _is_window_count(chain, window):

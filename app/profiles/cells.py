@@ -14,6 +14,10 @@
 | `Funnel` | events inside `where` | of parents that are not settled, and of their children's events: the time, and |
 | | | the values that reducers and conditions still need |
 
+Merging goes once through both cells. It is exact, although so much is forgotten: what is over, hidden by a better
+value, beyond a cap or settled is so whatever other events there are. A `Funnel` looks again at the parents that the
+other profile's facts can reach, each at all facts below it that its `within(parent:)` lets in.
+
 What aggregates hold is told in `aggregates`. Times are ms. A span [start, end) says when an event counts; an end of 0
 is never. Late events find their place by time, so any order of arrival gives the same answers.
 """

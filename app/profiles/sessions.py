@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -77,6 +76,7 @@ class SessionFacts:
     gap_ms: int
     near_ms: int = 0
     far_ms: int = 0
+    """How long after its time an event begins and ceases to count; 0 where each event says it by itself."""
 
     def add(
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
@@ -112,9 +112,25 @@ class SessionFacts:
                 next_ms = fact[0]
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
-        edges = [edge for fact in cell for edge in fact[1:3] if edge > now_ms]
-        edges += [fact[0] + self.gap_ms for fact in islice(self.session(cell, now_ms), 1)]
-        return min(edges, default=0)
+        # Outside of the newest session an event matters when it begins to count, and not when it ceases to.
+        edges = list(self._starts(cell, now_ms))
+        session = list(self.session(cell, now_ms))
+        if session:
+            edges.append(session[0][0] + self.gap_ms)
+            edges += [fact[2] for fact in session if fact[2]]
+        # When nothing is left that can count, what is still here can go.
+        return min(edges) if edges else self._over_ms(cell, now_ms)
+
+    def _starts(self, cell: list[Any], now_ms: int) -> Iterator[int]:
+        for fact in reversed(cell):
+            if fact[1] > now_ms:
+                yield fact[1]
+            elif self.far_ms:  # as late after its time as all others: those before it have begun too
+                return
+
+    def _over_ms(self, cell: list[Any], now_ms: int) -> int:
+        last_ms: int = cell[-1][2] if self.far_ms else max(fact[2] for fact in cell)
+        return last_ms if last_ms > now_ms else 0
 
     def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any] | None:
         merge_facts(cell, other)

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from app.compute.apply import Application
+from app.compute.apply import Application, arrival
 from app.compute.changes import Change
 from app.compute.evaluate import earliest
 from app.definitions.checker import compile_ready
 from app.definitions.compiler import compile_plan
 from app.definitions.model import Definition
-from app.definitions.plan import Plan
+from app.definitions.plan import Plan, Scene
 from app.identity.simple import IdentityRules, identifiers_of
+from app.profiles.merge import merge
 from app.profiles.state import Profile
 
 HOUR_MS = 3_600_000
@@ -167,6 +168,27 @@ def test_the_last_writer_of_a_trait_is_the_newest_by_its_own_time() -> None:
     assert person.message(11, at_ms=5, type="identify", event=None, traits={"plan": "free"}) == []
     equal = person.message(12, at_ms=9, type="identify", event=None, traits={"plan": "free"})
     assert steps(equal) == [("gold", False, 12)]
+
+
+def test_of_two_writers_at_one_time_the_later_to_arrive_wins_whenever_it_is_applied() -> None:
+    person = Person(audience("gold", "trait('plan') = 'gold'"))
+    person.message(12, at_ms=9, type="identify", event=None, traits={"plan": "gold"})
+    assert person.message(11, at_ms=9, type="identify", event=None, traits={"plan": "free"}) == []
+    assert person.profile.custom_traits() == {"plan": "gold"}
+
+
+def test_arrivals_compare_in_every_partition_and_can_be_stored() -> None:
+    assert arrival(START_MS, 7) < arrival(START_MS, 8) < arrival(START_MS + 1, 0) < arrival(START_MS + 1, 1 << 20 | 1)
+    assert arrival(253_402_300_799_999, (1 << 63) - 1) < 1 << 63
+
+
+def test_of_two_events_at_one_time_the_first_to_arrive_is_first_although_its_offset_is_higher() -> None:
+    person, other = (Person(trait("first", "event('Order').first(property('n'))")) for _ in range(2))
+    person.offset = 1_000
+    person.message(10, at_ms=5, properties={"n": "one"})
+    other.message(20, at_ms=5, properties={"n": "two"})
+    merge(person.profile, other.profile, {id_: cell.kind for id_, cell in person.plan.cells.items()}, START_MS + 20)
+    assert person.plan.definitions[0].value(Scene(person.profile, START_MS + 20)) == "one"
 
 
 @pytest.mark.parametrize("include", [False, True])

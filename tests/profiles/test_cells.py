@@ -286,10 +286,12 @@ class Held:
 some = st.integers(0, PROFILES - 1)
 family_steps = st.lists(
     st.builds(To, some, adds)
+    | st.builds(To, some, adds)
     | st.builds(Pass, ms=lengths, advance=st.booleans())
     | st.just(Reload())
     | st.builds(Merge, some, some),
-    max_size=30,
+    min_size=10,
+    max_size=40,
 )
 
 
@@ -335,6 +337,8 @@ def _merge(case: Case, family: list[Held], winner: int, loser: int, now_ms: int)
         one.cell = case.kind.merge(one.cell, other.cell, now_ms)
     elif other.cell is not None:
         one.cell = other.cell
+    if one.cell is not None:
+        _check_flip(case, reloaded(one.cell), one.everything, now_ms)
     for place, held in enumerate(family):
         if held is other:
             family[place] = one
@@ -423,3 +427,14 @@ def test_sessions_are_joined_by_an_event_between_them() -> None:
     assert cell == [[50, 50, 1], [100, 115, 3]]
     assert kind.next_flip_ms(cell, 120) == 125
     assert kind.answer(cell, 125) is None
+
+
+def test_of_events_in_a_window_only_those_of_the_newest_session_turn_anything() -> None:
+    kind = SessionFacts(Counted(), 10, 0, 100)
+    cell: Any = None
+    for at_ms in (0, 50, 55):
+        cell = kind.add(cell, at_ms, 56, None, (1,))
+    assert kind.next_flip_ms(cell, 56) == 65, "when the session expires"
+    cell = kind.advance(cell, 100)
+    assert kind.next_flip_ms(cell, 100) == 155, "when there is nothing left to keep"
+    assert kind.advance(cell, 155) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.profiles.facts import after, drop_until, insert, latest_session, since
+from app.profiles.facts import after, drop_until, insert, latest_session, merge, since
 
 
 def test_facts_are_in_the_order_of_their_times_and_of_their_arrival() -> None:
@@ -15,6 +15,12 @@ def test_facts_are_in_the_order_of_their_times_and_of_their_arrival() -> None:
     assert facts[0] == [5, "a"]
     drop_until(facts, 9)
     assert facts == []
+
+
+def test_merged_facts_are_in_order_and_of_one_time_the_others_come_behind() -> None:
+    facts: list[list[object]] = [[1, "a"], [5, "b"]]
+    merge(facts, [[0, "c"], [5, "d"], [9, "e"]])
+    assert facts == [[0, "c"], [1, "a"], [5, "b"], [5, "d"], [9, "e"]]
 
 
 def test_the_latest_session_ends_at_a_gap_and_expires() -> None:

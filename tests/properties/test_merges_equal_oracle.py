@@ -66,6 +66,7 @@ WINDOWS = (
 AUDIENCES = (
     "event('A').within(12 seconds).count() >= 3",
     "event('A').within(7 seconds).count() = 2 OR trait('plan') = 'gold'",
+    "event('A').within(15 seconds).count() <= 1",
     "trait('until').within_next(6 seconds) AND event('B').within(20 seconds).count() < 4",
     "event('A').last(property('d')).within_last(5 seconds)",
     f"event('A').where({BOUGHT}.count() >= 1).within(25 seconds).count() > 1",
@@ -206,8 +207,8 @@ def iso(at_ms: int) -> str:
 def by_hand(seed: int) -> Counter[str]:
     """Definitions of every kind of cell; events of which many are late or of the same instant."""
     random = Random(seed)
-    chosen = [("trait", query) for query in random.sample(WINDOWS, 5) + random.sample(FUNNELS, 3)]
-    chosen += [("audience", random.choice(AUDIENCES))]
+    chosen = [("trait", query) for query in random.sample(WINDOWS, 4) + random.sample(FUNNELS, 3)]
+    chosen += [("audience", query) for query in random.sample(AUDIENCES, 2)]
     definitions = [Definition(f"d{number}", kind, query) for number, (kind, query) in enumerate(chosen)]  # type: ignore[arg-type]
     family = Family(definitions, random, random.choice((2, 2, 3)))
     records: list[Record] = []
