@@ -7,6 +7,10 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 | timer | `due`: the instant that has come, ms | profile |
 | refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
+| absorb | `at`; `id`: of the message that linked the two; `loser`: the profile that this one takes in, and whose state
+is on its way: until it has come, what happens to this profile waits | profile |
+| merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
+| import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64 | profile |
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -48,7 +52,28 @@ class CatalogChange(msgspec.Struct, tag_field="kind", tag="catalog"):
     catalog: Catalog
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange
+class Absorb(msgspec.Struct, tag_field="kind", tag="absorb"):
+    at: Instant
+    id: str
+    loser: str
+
+
+class Merge(msgspec.Struct, tag_field="kind", tag="merge"):
+    at: Instant
+    id: str
+    winner: str
+
+
+class Import(msgspec.Struct, tag_field="kind", tag="import"):
+    at: Instant
+    id: str
+    loser: str
+    part: Annotated[int, msgspec.Meta(ge=0)]
+    parts: Annotated[int, msgspec.Meta(ge=1)]
+    data: bytes
+
+
+Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -83,3 +108,18 @@ def refresh(at_ms: int) -> bytes:
 def catalog(catalog: Catalog) -> bytes:
     """A catalogue's value."""
     return orjson.dumps({"kind": "catalog", "catalog": catalog})
+
+
+def absorb(at_ms: int, id_: str, loser: str) -> bytes:
+    """An absorb's value."""
+    return orjson.dumps({"kind": "absorb", "at": at_ms, "id": id_, "loser": loser})
+
+
+def merge(at_ms: int, id_: str, winner: str) -> bytes:
+    """A merge's value."""
+    return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
+
+
+def import_(at_ms: int, id_: str, loser: str, part: int, parts: int, data: bytes) -> bytes:
+    """The value of one piece of an import."""
+    return msgspec.json.encode(Import(at_ms, id_, loser, part, parts, data))
