@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from app.identity.simple import IdentityRules
+from app.identity.rules import IdentityRules
 from app.ids import profile_id
 from app.stages.records import Work
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics, partition_of
 from tests.simulation.log import Record
 
@@ -23,7 +23,7 @@ def raw(user: str = "ann", **fields: Any) -> bytes:
 
 
 def resolve(*values: bytes | None, at_ms: int = NOW_MS, partition: int = 2) -> Work:
-    stage = ResolveStage(TOPICS, partition, PARTITIONS, IdentityRules())
+    stage = SimpleResolveStage(TOPICS, partition, PARTITIONS, IdentityRules())
     return stage.process([Record(10 + at, b"any", value, at_ms) for at, value in enumerate(values)], NOW_MS)
 
 
