@@ -161,6 +161,8 @@ class LinkStage:
             work.changelog.append((key, data))
         for each in batch.gained:
             work.writes[link_state.index_key(each)] = graph.owners[each].encode()
+        for loser, winner in batch.merged.items():
+            work.writes[link_state.redirect_key(loser)] = winner.encode()
         meta.src_next = work.src_next
         meta.epoch = self._epoch
         meta.generation = self._generation
@@ -182,7 +184,7 @@ class LinkStage:
 class _Batch:
     """One run over one batch."""
 
-    __slots__ = ("answered", "changed", "changed_bytes", "gained", "graph", "sizes", "work")
+    __slots__ = ("answered", "changed", "changed_bytes", "gained", "graph", "merged", "sizes", "work")
 
     def __init__(self, work: Work, graph: Graph) -> None:
         self.work = work
@@ -195,6 +197,8 @@ class _Batch:
         """About what they take up in the changelog."""
         self.sizes: dict[str, int] = {}
         self.gained: dict[Identifier, None] = {}
+        self.merged: dict[str, str] = {}
+        """Profile → the one that it is part of."""
 
     def note(self, found: Resolution, offset: int) -> None:
         """What one request changed in the graph."""
@@ -209,6 +213,7 @@ class _Batch:
             self.changed_bytes += size - self.sizes.get(profile, 0)
             self.sizes[profile] = size
         self.gained.update(dict.fromkeys(found.gained))
+        self.merged.update(dict.fromkeys(found.losers, found.profile))
 
 
 def _parse(record: InRecord, partitions: int) -> links.Body | str:

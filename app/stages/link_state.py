@@ -4,6 +4,7 @@
 |---|---|---|
 | `g|` profile | a living profile (`app.identity.codec`) | yes, the same bytes; deleted when it is merged away |
 | `i|` type:value | the profile that the identifier belongs to | no: made anew from the profiles |
+| `r|` profile | the profile that it was merged into | no: made anew from the profiles |
 | `m|` | src_next, epoch, generation, profiles created | yes, last of each batch |
 | `m|rules` | the rules in force, JSON | when they change |
 """
@@ -24,6 +25,7 @@ from app.stages.restoring import StateWriter
 
 NODE = b"g|"
 INDEX = b"i|"
+REDIRECT = b"r|"
 RULES_KEY = META + b"rules"
 
 
@@ -61,6 +63,11 @@ def node_key(profile: str) -> bytes:
     return NODE + profile.encode()
 
 
+def redirect_key(profile: str) -> bytes:
+    """The key of a profile that is part of another."""
+    return REDIRECT + profile.encode()
+
+
 def rules_of(state: StateReader) -> LinkRules:
     """The rules in force; the usual ones before any were announced."""
     held = state.get(RULES_KEY)
@@ -86,6 +93,10 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
     wins, and a profile that was merged never comes back, whoever says so.
     """
     writes: dict[bytes, bytes | None] = {}
+
+    def held(key: bytes) -> bytes | None:
+        return writes[key] if key in writes else store.get(key)
+
     for key, value in records:
         if key is None:
             continue
@@ -94,17 +105,19 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
                 writes[key] = None
                 continue
             node, w = codec.decode(value)
-            held = writes[key] if key in writes else store.get(key)
-            if held is not None and codec.decode(held)[1] > w:
+            profile = key[len(NODE) :]
+            if held(REDIRECT + profile) is not None:
+                continue
+            before = held(key)
+            if before is not None and codec.decode(before)[1] > w:
                 continue
             writes[key] = value
-            profile = key[len(NODE) :]
             writes.update((index_key(each), profile) for each in node.ids)
-            writes.update((node_key(loser), None) for loser, _, _ in node.absorbed)
+            writes.update((redirect_key(loser), profile) for loser, _, _ in node.absorbed)
         elif key == RULES_KEY and value is not None:
             writes[key] = value
         elif key == META and value is not None:
-            held = writes.get(META) or store.get(META)
-            if held is None or GraphMeta.decode(value).src_next >= GraphMeta.decode(held).src_next:
+            before = held(META)
+            if before is None or GraphMeta.decode(value).src_next >= GraphMeta.decode(before).src_next:
                 writes[META] = value
     store.write(writes, last_offset)

@@ -9,54 +9,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from random import Random
-from typing import Any
 
 import pytest
 
 from app.identity.graph import Graph
 from app.identity.identifiers import Identifiers, with_previous
 from app.identity.rules import Identifier, IdentityRules, Limit, LinkRules
+from tests.identity.messages import scenario_messages, tangled_messages
 from tests.oracle.profiles import Directory
 from tests.oracle.profiles import IdentityRules as OracleRules
-from tests.oracle.scenario import Options, generate
 
 SEQUENCES = int(os.environ.get("HEADWATER_SEQUENCES", "300"))
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "500000"))
-
-
-def scenario_messages(seed: int) -> list[dict[str, Any]]:
-    """What people of the oracle's generator send: devices, log-ins, aliases, a shared device, too many devices."""
-    options = Options(
-        events=60, profiles=5, definitions=1, merges=True, conflicts=True, anonymous=True, alias=True,
-        other_identifiers=True, blocked_values=True, accounts=False,
-    )  # fmt: skip
-    return [each["message"] for each in generate(seed, options).records]  # type: ignore[misc]
-
-
-def tangled_messages(random: Random, count: int = 60) -> list[dict[str, Any]]:
-    """Identifiers of a few types, thrown together and aliased without any sense."""
-    values = [f"v{number}" for number in range(random.choice((4, 10, 20)))]
-    made: list[dict[str, Any]] = []
-    for _ in range(count):
-        message: dict[str, Any] = {"type": random.choice(("identify", "track", "alias", "alias"))}
-        if random.random() < 0.5:
-            message["userId"] = random.choice((*values, "null"))
-        if random.random() < 0.5:
-            message["anonymousId"] = random.choice((*values, "000"))
-        if message["type"] == "alias" and random.random() < 0.9:
-            message["previousId"] = random.choice((*values, "-1"))
-        email = {"email": random.choice(values)} if random.random() < 0.4 else {}
-        message["traits"], message["context"] = email, {"traits": email}
-        if random.random() < 0.2:
-            message["context"]["device"] = {"type": "ios", "advertisingId": random.choice(values)}
-        if random.random() < 0.2:
-            message["context"]["externalIds"] = [
-                {"type": random.choice(("crm", "email", "zip")), "id": random.choice(values), "collection": "users",
-                 "encoding": "none"}
-                for _ in range(random.randint(1, 3))
-            ]  # fmt: skip
-        made.append(message)
-    return made
 
 
 def rules_for(random: Random) -> tuple[LinkRules, OracleRules]:
@@ -75,7 +39,7 @@ def run_and_check(seed: int) -> Counter[str]:
     random = Random(seed)
     link, oracle_rules = rules_for(random)
     tangled = seed % 3 != 0
-    messages = tangled_messages(random) if tangled else scenario_messages(seed)
+    messages = tangled_messages(random, 60) if tangled else scenario_messages(seed)
     identifiers, graph, oracle = Identifiers(IdentityRules(link=link)), Graph(link), Directory(oracle_rules)
     ours: dict[str, str] = {}
     """The oracle's profile → ours."""
