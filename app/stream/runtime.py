@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 
+from app import configuration
 from app.clock import SystemClock
 from app.errors import StateError, StateErrorReason
-from app.identity.rules import IdentityRules
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkReader
 from app.kafka.producer import Producer
@@ -62,7 +62,7 @@ class Runtime:
         self.health = Health()
         self.metrics = Metrics("stream")
         self.observed = StreamMetrics(self.metrics, self.clock)
-        self.rules = IdentityRules(frozenset(value.lower() for value in settings.identity.blocked))
+        self.rules = configuration.identity_rules(settings)
         half = settings.stream.store_memory_bytes // 2
         self.share = StoreShare(StoreBudget(block_cache_bytes=half, write_buffer_bytes=half))
         self.producer = Producer(options.brokers, settings.kafka.security)
