@@ -7,7 +7,7 @@ identifier is left aside and the rest tried again. The oldest of several profile
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -137,6 +137,10 @@ class Graph:
     def _create(self, usable: Sequence[Identifier], at_ms: int) -> tuple[str, list[Identifier], Breach]:
         """A new profile, what fits into it, and how final it is that the rest does not."""
         self.created += 1
+        profile = str(profile_id(*usable[0]))
+        self.nodes[profile] = Node(self.created)
+        if self._breach([], usable, at_ms) is Breach.NONE:
+            return profile, list(usable), Breach.FOR_GOOD
         aside = Breach.FOR_GOOD
         fits: list[Identifier] = []
         for each in usable:
@@ -145,8 +149,6 @@ class Graph:
                 fits.append(each)
             else:
                 aside = min(aside, breach)
-        profile = str(profile_id(*usable[0]))
-        self.nodes[profile] = Node(self.created)
         return profile, fits, aside
 
     def _hold(self, profile: str, fresh: Iterable[Identifier], at_ms: int) -> None:
@@ -181,9 +183,12 @@ class Graph:
             or sum(node.size_bytes for node in nodes) + sum(map(size_bytes, fresh)) > NODE_BYTES_MAX
         ):
             return Breach.FOR_GOOD
-        found = Breach.NONE
-        held = [self._counts(node, at_ms) for node in nodes]
         new = _by_type(fresh)
+        if not nodes and len(new) == len(fresh):
+            return Breach.NONE  # one of each type, as almost always
+        # What one profile has of other types than the new ones does not become more.
+        held = [self._counts(node, at_ms, new if len(nodes) == 1 else None) for node in nodes]
+        found = Breach.NONE
         for kind in {kind for counts in (*held, new) for kind in counts}:
             counts = [each.get(kind, 0) for each in held]
             count = sum(counts) + new.get(kind, 0)
@@ -194,12 +199,11 @@ class Graph:
                 found = Breach.FOR_NOW
         return found
 
-    def _counts(self, node: Node, at_ms: int) -> dict[str, int]:
-        """How many of a profile's identifiers count now, by type."""
-        limit = self.rules.limit
-        counts = _by_type(node.ids)
+    def _counts(self, node: Node, at_ms: int, kinds: Mapping[str, int] | None) -> dict[str, int]:
+        """How many of a profile's identifiers count now, by type, of some types or of all."""
+        counts = _by_type(node.ids if kinds is None else (each for each in node.ids if each[0] in kinds))
         for kind, count in counts.items():
-            window_ms = limit(kind).window_ms
+            window_ms = self.rules.limit(kind).window_ms
             if window_ms is not None:
                 old = sum(each[0] == kind and added_ms <= at_ms - window_ms for each, added_ms in node.ids.items())
                 counts[kind] = count - old

@@ -13,7 +13,7 @@ The topic is compacted, and the cache's store is its fold: the last value of eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import orjson
@@ -50,9 +50,10 @@ def verdict_key(usable: Sequence[Identifier], version: str) -> bytes:
     return b"%b%b%b" % (_VERDICT, version.encode(), orjson.dumps(usable))
 
 
-def assignment(identifier: Identifier, profile: str) -> OutRecord:
-    """An identifier belongs to a profile."""
-    return identifier_key(identifier), orjson.dumps({"profile": profile}), _JSON
+def of_profile(profile: str) -> Callable[[Identifier], OutRecord]:
+    """Makes records that say of an identifier that it is the profile's."""
+    value = orjson.dumps({"profile": profile})
+    return lambda identifier: (identifier_key(identifier), value, _JSON)
 
 
 def verdict(usable: Sequence[Identifier], version: str, profile: str, holds: Sequence[Identifier]) -> OutRecord:

@@ -128,11 +128,12 @@ class LinkStage:
         if not found.gained and not found.newcomers:
             return
         node, topic = batch.graph.nodes[found.profile], self._topics.identity_assignments
-        everything = [assignments.assignment(each, found.profile) for each in node.ids] if found.newcomers else []
-        news = [assignments.assignment(each, found.profile) for each in found.gained]
+        known = assignments.of_profile(found.profile)
+        everything = [known(each) for each in node.ids] if found.newcomers else []
+        news = [known(each) for each in found.gained] if len(node.met) > len(found.newcomers) else []
         for partition in sorted(node.met):
-            for record in everything if partition in found.newcomers else news:
-                batch.work.emit_later(topic, partition, record)
+            records = everything if partition in found.newcomers else news
+            batch.work.later.setdefault((topic, partition), []).extend(records)
 
     def _change(self, batch: _Batch, rules: LinkRules) -> None:
         """Rules are in force from here on."""
