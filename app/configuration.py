@@ -16,7 +16,19 @@ from app.definitions.excerpt import excerpt
 from app.definitions.model import Catalog, Definition, Kind, Subscription
 from app.definitions.review import review
 from app.errors import DefinitionError, Fault, SettingsError
-from app.settings import Connection, DefinitionText, Destination, DocPath, EventNames, Loaded, Settings, did_you_mean
+from app.identity.rules import Extra, IdentityRules, Limit, LinkRules
+from app.settings import (
+    Connection,
+    DefinitionText,
+    Destination,
+    DocPath,
+    EventNames,
+    IdentifierSource,
+    IdentityLimit,
+    Loaded,
+    Settings,
+    did_you_mean,
+)
 from app.settings import read as read_settings
 
 
@@ -64,6 +76,37 @@ def catalog(settings: Settings) -> Catalog:
         destination_types=tuple((destination.name, destination.type) for destination in settings.destinations),
         space=settings.space.id,
     )
+
+
+def identity_rules(settings: Settings) -> IdentityRules:
+    """What identifies, and how identifiers make profiles."""
+    identity = settings.identity
+    usual = LinkRules()
+    # Who says something of another type does not mean that a profile may have several user ids.
+    limits = {**usual.limits, **{kind: _limit(limit) for kind, limit in identity.limits.items()}}
+    return IdentityRules(
+        blocked=frozenset(value.lower() for value in identity.blocked),
+        blocked_patterns=identity.blocked_patterns,
+        extra=tuple(_extra(source) for source in identity.identifiers),
+        link=LinkRules(
+            default_limit=limits.pop("default", usual.default_limit),
+            limits=limits,
+            priority=identity.priority,
+            max_identifiers=identity.max_identifiers,
+            max_merges=identity.max_merges,
+        ),
+    )
+
+
+def _limit(limit: int | IdentityLimit) -> Limit:
+    return Limit(limit) if isinstance(limit, int) else Limit(limit.limit, limit.per)
+
+
+def _extra(source: IdentifierSource) -> Extra:
+    if source.trait is not None:
+        return Extra(source.type, "trait", source.trait)
+    assert source.property is not None, "an identifier from nowhere passed the settings' checks"
+    return Extra(source.type, "property", source.property)
 
 
 def definitions(settings: Settings) -> tuple[Definition, ...]:

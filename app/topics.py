@@ -32,6 +32,21 @@ class Topics:
         return f"{self.prefix}headwater.profiles.changelog"
 
     @property
+    def identity_links(self) -> str:
+        """What `resolve` cannot decide by itself, in one order for all: one partition."""
+        return f"{self.prefix}identity.links"
+
+    @property
+    def identity_assignments(self) -> str:
+        """Compacted: whose an identifier is; a partition for each of `events.raw`, with what that has met."""
+        return f"{self.prefix}identity.assignments"
+
+    @property
+    def identity_changelog(self) -> str:
+        """Compacted: the graph, which a lost store of `link` is restored from; one partition."""
+        return f"{self.prefix}headwater.identity.changelog"
+
+    @property
     def changes(self) -> str:
         """Out: CloudEvents of every membership and trait change."""
         return f"{self.prefix}changes"

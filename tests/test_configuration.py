@@ -7,6 +7,7 @@ import pytest
 from app import configuration
 from app.definitions.model import Definition, Subscription
 from app.errors import SettingsError
+from app.identity.rules import Extra, IdentityRules, Limit, LinkRules
 from app.settings import load
 
 SOUND = """\
@@ -45,6 +46,33 @@ def write(folder: Path, text: str) -> Path:
 def faults(folder: Path, text: str) -> list[tuple[int, int, str, str]]:
     found = configuration.check(write(folder, text), {})
     return [(fault.line, fault.column, fault.path, fault.message) for fault in found]
+
+
+def test_the_rules_of_identity_are_what_was_written(tmp_path: Path) -> None:
+    text = """\
+identity:
+  limits: {anonymous_id: {limit: 5, per: month}, default: 4}
+  priority: [email]
+  blocked: [Guest]
+  blocked_patterns: ["test-*"]
+  identifiers: [{type: phone, trait: phone}, {type: coupon, property: a.b}]
+  max_merges: 7
+"""
+    assert configuration.identity_rules(load(write(tmp_path, text), {}).settings) == IdentityRules(
+        blocked=frozenset({"guest"}),
+        blocked_patterns=("test-*",),
+        extra=(Extra("phone", "trait", "phone"), Extra("coupon", "property", "a.b")),
+        link=LinkRules(
+            limits={"user_id": Limit(1), "anonymous_id": Limit(5, "month")},
+            default_limit=Limit(4),
+            priority=("email",),
+            max_merges=7,
+        ),
+    )
+
+
+def test_nothing_said_of_identity_is_the_usual(tmp_path: Path) -> None:
+    assert configuration.identity_rules(load(write(tmp_path, ""), {}).settings) == IdentityRules()
 
 
 def test_the_catalogue_is_what_was_written(tmp_path: Path) -> None:

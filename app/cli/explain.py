@@ -17,7 +17,7 @@ from app.clock import SystemClock
 from app.compute.explain import explain as explained
 from app.definitions.checker import Parsed, compile_ready
 from app.definitions.model import Catalog
-from app.identity.simple import IDENTIFYING_TYPES
+from app.identity.rules import IDENTIFYING_TYPES
 from app.ids import profile_id
 from app.stream.lookup import look_up
 from app.topics import Topics

@@ -10,7 +10,7 @@ from app.compute.evaluate import earliest, evaluate
 from app.compute.timers import pass_time
 from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan, Scene
 from app.events.model import Message, event_name, id_text, properties_of
-from app.identity.simple import IDENTIFYING_TYPES
+from app.identity.rules import IDENTIFYING_TYPES
 from app.ids import message_id
 from app.profiles.merge import merge
 from app.profiles.state import Profile, is_later

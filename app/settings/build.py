@@ -21,7 +21,7 @@ def build(document: dict[str, Json]) -> model.Settings:
     if "api" in given:
         given["api"] = _api(given["api"])
     if "identity" in given:
-        given["identity"] = model.Identity(**_frozen(given["identity"]))
+        given["identity"] = _identity(given["identity"])
     if "delivery" in given:
         given["delivery"] = model.Delivery(**_frozen(given["delivery"]))
     if "stream" in given:
@@ -51,6 +51,17 @@ def _api(item: dict[str, Json]) -> model.Api:
     tokens = [_texts(token) for token in given.get("tokens", ())]
     given["tokens"] = tuple(model.Token(**{**token, "token": Secret(token["token"])}) for token in tokens)
     return model.Api(**given)
+
+
+def _identity(item: dict[str, Json]) -> model.Identity:
+    given = _frozen(item)
+    if "limits" in given:
+        given["limits"] = {
+            kind: model.IdentityLimit(**limit) if isinstance(limit, dict) else limit
+            for kind, limit in given["limits"].items()
+        }
+    given["identifiers"] = tuple(model.IdentifierSource(**each) for each in given.get("identifiers", ()))
+    return model.Identity(**given)
 
 
 def _source(item: dict[str, Json]) -> model.Source:

@@ -19,7 +19,7 @@ Check = Callable[[Json, Positions], Iterator[Fault]]
 def check(document: Json, positions: Positions) -> Iterator[Fault]:
     """Every fault that the schema cannot see; values of a wrong type are passed over, the schema has them."""
     if isinstance(document, dict):
-        for one in (_duplicates, _connections, _networks, _security, _brokers):
+        for one in (_duplicates, _connections, _identifiers, _patterns, _networks, _security, _brokers):
             yield from one(document, positions)
 
 
@@ -110,6 +110,35 @@ def _elsewhere(kind: str, key: str, known: dict[str, list[str]]) -> str:
         article = "an" if other == "audience" else "a"
         return f"; it is {article} {other}: write `{other}: {key}`"
     return did_you_mean(key, known[kind])
+
+
+def _identifiers(document: Json, positions: Positions) -> Iterator[Fault]:
+    identifiers = _section(document, "identity").get("identifiers")
+    seen: dict[tuple[Json, ...], DocPath] = {}
+    for index, item in enumerate(identifiers if isinstance(identifiers, list) else []):
+        if not isinstance(item, dict):
+            continue
+        path: DocPath = ("identity", "identifiers", index)
+        given = [source for source in ("trait", "property") if source in item]
+        if len(given) != 1:
+            what = "both a trait and a property" if given else "neither a trait nor a property"
+            yield positions.fault(path, f"an identifier is found in one place; this one names {what}")
+            continue
+        place = (item.get("type"), given[0], item[given[0]])
+        if not all(isinstance(each, str) for each in place):
+            continue
+        if place in seen:
+            yield positions.fault(path, f"given twice; first on line {positions.of(seen[place]).line}")
+        seen.setdefault(place, path)
+
+
+def _patterns(document: Json, positions: Positions) -> Iterator[Fault]:
+    patterns = _section(document, "identity").get("blocked_patterns")
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
+        if isinstance(pattern, str) and pattern and not pattern.strip("*"):
+            yield positions.fault(
+                ("identity", "blocked_patterns", index), "blocks every value, so that nobody is known"
+            )
 
 
 def _networks(document: Json, positions: Positions) -> Iterator[Fault]:

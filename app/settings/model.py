@@ -76,12 +76,37 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityLimit:
+    limit: int
+    per: Literal["ever", "week", "month", "year"] = "ever"
+    """Values that were added longer ago do not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierSource:
+    """A trait or a property that identifies: exactly one of the two is given, as a path."""
+
+    type: str
+    trait: str | None = None
+    property: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
-    limits: Mapping[str, int] = field(default_factory=lambda: {"user_id": 1, "default": 5})
-    """Identifier type → how many values of it one profile may have."""
+    limits: Mapping[str, int | IdentityLimit] = field(default_factory=lambda: {"user_id": 1, "default": 5})
+    """Identifier type → how many values of it one profile may have; a number is for ever."""
     priority: tuple[str, ...] = ("user_id", "email")
+    """The strongest first; all other types follow by alphabet."""
     blocked: tuple[str, ...] = ("-1", "null", "anonymous")
     """Values that identify nobody."""
+    blocked_patterns: tuple[str, ...] = ()
+    """The same as shell patterns: `*`, `?`, `[abc]`."""
+    identifiers: tuple[IdentifierSource, ...] = ()
+    """Besides those that every message has."""
+    max_identifiers: int = 1_000
+    """Of one profile, of all types together."""
+    max_merges: int = 100
+    """Of one profile and all that were merged into it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _wanted(violation: Violation) -> str:
     limit = violation.limit
     match violation.rule:
         case "type":
-            return _TYPES.get(limit, str(limit))
+            return " or ".join(_TYPES.get(one, one) for one in ([limit] if isinstance(limit, str) else limit))
         case "enum":
             near = get_close_matches(str(violation.instance), list(map(str, limit)), n=1)
             hint = f" (did you mean {near[0]}?)" if near and not isinstance(violation.instance, Interpolated) else ""

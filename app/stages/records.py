@@ -32,7 +32,9 @@ class Work:
 
     Attributes:
         outputs: Records by (topic, partition), each list in order.
-        changelog: Records of the changelog's partition, in order; the last one is the meta record.
+        later: The same; sent when all of `outputs` is acknowledged.
+        changelog: Records of the changelog's partition, in order; the last one is the meta record. None where the
+            source is its own changelog.
         writes: What the store gets in one atomic batch; None deletes. Holds the changelog's state and what is local.
         src_next: The source offset from which to go on once all of it is done.
     """
@@ -42,10 +44,15 @@ class Work:
     changelog: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     facts: Facts = field(default_factory=lambda: Facts())
+    later: dict[tuple[str, int], list[OutRecord]] = field(default_factory=dict)
 
     def emit(self, topic: str, partition: int, record: OutRecord) -> None:
         """Add an output behind those to the same partition."""
         self.outputs.setdefault((topic, partition), []).append(record)
+
+    def emit_later(self, topic: str, partition: int, record: OutRecord) -> None:
+        """The same, of what nobody may see before the outputs are there."""
+        self.later.setdefault((topic, partition), []).append(record)
 
 
 @dataclass(slots=True)
@@ -70,3 +77,11 @@ class Facts:
     """By entered, exited, computed."""
     newest_at_ms: int = 0
     """When the newest event in it was received."""
+    linked: int = 0
+    """Messages that `resolve` passed to `link`."""
+    created: int = 0
+    """Profiles that were made."""
+    merged: int = 0
+    """Profiles that became part of another."""
+    aside: int = 0
+    """Messages of which an identifier was left aside, because a limit was in the way."""

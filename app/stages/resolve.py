@@ -1,81 +1,167 @@
-"""`events.raw` → `profiles.in`: check each message, say whose it is, pass it on; dead-letter what is no message."""
+"""`events.raw` → `profiles.in`, or `identity.links` where it is not known whose a message is.
+
+A message takes the straight way when all of its identifiers are known to be one profile's, or when it is known which of
+them do not count. Everything else is decided by `link`, which is one for all. Until it has answered, what has anything
+in common with such a message goes the same way behind it: so messages of one partition that share an identifier, or a
+profile, reach the profile in their order. A restart forgets who is waiting; order across it is not promised.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.errors import InvalidEvent
+from app.errors import InvalidEvent, InvalidEventReason
 from app.events.codec import decode
 from app.events.model import event_name
-from app.identity.simple import IdentityRules, identifiers_of, owner_of
-from app.ids import profile_id
-from app.stages import envelope
+from app.identity.identifiers import Identifiers
+from app.identity.rules import Identifier, IdentityRules
+from app.stages import envelope, links
+from app.stages.assignments import Assignments, Owner
 from app.stages.dead import dead_record
-from app.stages.records import InRecord, Work
-from app.topics import Topics, partition_of
-
-OWNERS_MAX = 200_000
-"""How many identifiers' profiles are remembered; hashing one again costs more than looking it up."""
+from app.stages.records import InRecord, OutRecord, Work
+from app.topics import Topics
 
 _JSON = (("content-type", b"application/json"),)
 
+_Parsed = tuple[InRecord, int, str, str, str | None, list[Identifier], str | None]
+"""Record, when it was received, id, type, name, usable identifiers, an alias's previousId."""
+
 
 class ResolveStage:
-    """Resolves one partition of `events.raw`. It keeps no state: identity is a function of the message.
+    """Resolves one partition of `events.raw`.
 
     Args:
-        partitions: Of `profiles.in`.
+        known: What the partition has been told by `link`; kept up to date by whoever reads `identity.assignments`.
     """
 
-    def __init__(self, topics: Topics, partition: int, partitions: int, rules: IdentityRules) -> None:
-        self._source = topics.events_raw
-        self._target = topics.profiles_in
-        self._dead = topics.events_dead
+    def __init__(self, topics: Topics, partition: int, rules: IdentityRules, known: Assignments) -> None:
+        self._topics = topics
         self._partition = partition
-        self._partitions = partitions
-        self._rules = rules
-        self._owners: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self._identifiers = Identifiers(rules)
+        self._known = known
+        self._pending: dict[Identifier | bytes, int] = {}
+        """Identifier or profile → the offset of the last message that touches it and went to `link`."""
+        self._swept = -1
+
+    @property
+    def pending(self) -> int:
+        """How many identifiers and profiles wait for an answer; whoever feeds the stage has to see to a limit."""
+        return len(self._pending)
 
     def process(self, records: Sequence[InRecord], now_ms: int) -> Work:
-        """The records that go to `profiles.in` and `events.dead`.
+        """The records that go to `profiles.in`, `events.dead`, and then to `identity.links`.
+
+        Requests go out behind what went straight: `link` may merge a profile, and what came before must be there.
 
         Args:
             now_ms: The wall clock: a record that claims to have been appended later than now was appended now.
         """
         work = Work(src_next=records[-1].offset + 1)
-        facts = work.facts
-        facts.records = len(records)
-        forward: dict[int, list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]] = {}
-        for record in records:
+        work.facts.records = len(records)
+        parsed = [each for record in records if (each := self._parse(record, now_ms, work)) is not None]
+        self._sweep()
+        owners = self._owners(parsed)
+        forward: dict[int, list[OutRecord]] = {}
+        requests: list[OutRecord] = []
+        newest_at_ms = 0
+        pending, partition = self._pending, self._partition
+        for (record, at_ms, id_, kind, name, found, previous), (owner, holds) in zip(parsed, owners, strict=True):
             raw = record.value
-            at_ms = min(record.timestamp, now_ms)
-            try:
-                message = decode(raw)
-                found = identifiers_of(message, self._rules)
-                owner = owner_of(found)
-            except InvalidEvent as error:
-                facts.invalid[error.reason] = facts.invalid.get(error.reason, 0) + 1
-                dead = dead_record(record, self._source, self._partition, reason=error.reason, message=error.message)
-                work.emit(self._dead, self._partition, dead)
-                continue
-            key, partition = self._owner(owner)
-            sent_id = message.get("messageId")
-            # Without an id of its own a message is known by its position, so that passing it on twice counts once.
-            id_ = f"m:{sent_id}" if sent_id is not None else f"o:{self._partition}:{record.offset}"
             assert raw is not None
-            value = envelope.event(at_ms, id_, message["type"], event_name(message), found, raw)
-            forward.setdefault(partition, []).append((key, value, _JSON))
-            if at_ms > facts.newest_at_ms:
-                facts.newest_at_ms = at_ms
-        for partition in sorted(forward):
-            work.outputs[self._target, partition] = forward[partition]  # type: ignore[assignment]
+            if owner is None or (pending and self._waits(found, owner)):
+                self._mark(found, previous, record.offset)
+                value = links.link(partition, record.offset, at_ms, id_, kind, name, found, previous, raw)
+                requests.append((None, value, _JSON))
+            else:
+                value = envelope.event(at_ms, id_, kind, name, holds, raw)
+                key, target = owner
+                if target in forward:
+                    forward[target].append((key, value, _JSON))
+                else:
+                    forward[target] = [(key, value, _JSON)]
+            if at_ms > newest_at_ms:
+                newest_at_ms = at_ms
+        for target in sorted(forward):
+            work.outputs[self._topics.profiles_in, target] = forward[target]
+        if requests:
+            work.later[self._topics.identity_links, 0] = requests
+        work.facts.linked = len(requests)
+        work.facts.newest_at_ms = newest_at_ms
         return work
 
-    def _owner(self, owner: tuple[str, str]) -> tuple[bytes, int]:
-        known = self._owners.get(owner)
-        if known is None:
-            if len(self._owners) >= OWNERS_MAX:
-                self._owners.clear()
-            key = profile_id(*owner).encode()
-            known = self._owners[owner] = key, partition_of(key, self._partitions)
-        return known
+    def _parse(self, record: InRecord, now_ms: int, work: Work) -> _Parsed | None:
+        try:
+            message = decode(record.value)
+            found = self._identifiers.of(message)
+            kind = message["type"]
+            previous = self._identifiers.previous(message) if kind == "alias" else None
+            if not found and previous is None:
+                raise InvalidEvent(
+                    InvalidEventReason.NO_IDENTIFIER, "needs a userId, an anonymousId or another identifier that is "
+                    "not a placeholder",
+                )  # fmt: skip
+        except InvalidEvent as error:
+            work.facts.invalid[error.reason] = work.facts.invalid.get(error.reason, 0) + 1
+            dead = dead_record(
+                record, self._topics.events_raw, self._partition, reason=error.reason, message=error.message
+            )
+            work.emit(self._topics.events_dead, self._partition, dead)
+            return None
+        sent_id = message.get("messageId")
+        # Without an id of its own a message is known by its position, so that passing it on twice counts once.
+        id_ = f"m:{sent_id}" if sent_id is not None else f"o:{self._partition}:{record.offset}"
+        timestamp = record.timestamp
+        return record, timestamp if timestamp < now_ms else now_ms, id_, kind, event_name(message), found, previous
+
+    def _owners(self, parsed: Sequence[_Parsed]) -> list[tuple[Owner | None, list[Identifier]]]:
+        """Whose each message is as far as is known, and which of its identifiers are that profile's."""
+        known = self._known
+        front = known.front
+        for one in parsed:
+            for each in one[5]:
+                if each not in front:
+                    known.load(each for one in parsed for each in one[5])
+                    break
+            else:
+                continue
+            break
+        owners: list[tuple[Owner | None, list[Identifier]]] = []
+        unsure: list[tuple[int, tuple[Identifier, ...]]] = []
+        for _, _, _, kind, _, found, _ in parsed:
+            owner = None
+            if kind != "alias":
+                owner = front.get(found[0])
+                for each in found[1:]:
+                    if front.get(each) != owner or owner is None:
+                        unsure.append((len(owners), tuple(found)))
+                        owner = None
+                        break
+            owners.append((owner, found))
+        if unsure:
+            known.load_verdicts(found for _, found in unsure)
+            for at, usable in unsure:
+                owners[at] = known.verdicts.get(usable, owners[at])
+        return owners
+
+    def _waits(self, found: Sequence[Identifier], owner: Owner) -> bool:
+        """Whether something that a message touches is with `link`."""
+        pending = self._pending
+        return owner[0] in pending or any(each in pending for each in found)
+
+    def _mark(self, found: Sequence[Identifier], previous: str | None, offset: int) -> None:
+        """A message has gone to `link`: what it touches is pending."""
+        if previous is not None:
+            found = [*found, ("user_id", previous), ("anonymous_id", previous)]
+        pending, front = self._pending, self._known.front
+        for each in found:
+            pending[each] = offset
+            owner = front.get(each)
+            if owner is not None:
+                pending[owner[0]] = offset
+
+    def _sweep(self) -> None:
+        """What has been answered waits no longer."""
+        answered = self._known.answered
+        if self._pending and answered > self._swept:
+            self._pending = {each: offset for each, offset in self._pending.items() if offset > answered}
+        self._swept = answered

@@ -1,7 +1,7 @@
 """The commit protocol: in which order a batch's work leaves the process.
 
     1 compute    (the stage; nothing has left the process)
-    2 outputs    send; await every ack
+    2 outputs    send; await every ack; then the same for what may be seen only after that
     3 changelog  send state, seen ids and last the meta record; await every ack → offset L
     4 store      one atomic write: state, timer index, seen ids, meta, L
     5 source     src_next becomes committable
@@ -53,6 +53,9 @@ async def commit(work: Work, ports: Ports, failpoint: Callable[[str], None]) -> 
     if work.outputs:
         ports.still_mine()
         await ports.send(work.outputs)
+    if work.later:
+        ports.still_mine()
+        await ports.send(work.later)
     failpoint("after_outputs_ack")
     if work.changelog:
         ports.still_mine()
@@ -60,6 +63,10 @@ async def commit(work: Work, ports: Ports, failpoint: Callable[[str], None]) -> 
         failpoint("after_changelog_ack")
         ports.still_mine()
         ports.write(work.writes, log_offset)
+        failpoint("after_store_write")
+    elif work.writes:
+        # The source is the changelog: what is written stands for all of it up to here.
+        ports.write(work.writes, work.src_next - 1)
         failpoint("after_store_write")
     ports.committable(work.src_next)
     failpoint("after_source_commit")

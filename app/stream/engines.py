@@ -16,7 +16,7 @@ from app.profiles.seen import DAY_MS
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.stream.repair import Repair
 from app.stream.restore import Restore, Restored
 from app.stream.store import PartitionStore, StoreShare, quarantine
@@ -111,7 +111,7 @@ class ResolveEngine:
             never say so by itself: it would seem to lag for ever, and hold up everybody's timers.
     """
 
-    def __init__(self, stage: ResolveStage, clock: Clock, start: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, stage: SimpleResolveStage, clock: Clock, start: Callable[[], Awaitable[int]]) -> None:
         self._stage = stage
         self._clock = clock
         self._start = start

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Set
 from contextlib import AsyncExitStack
 
+from app import configuration
 from app.clock import SystemClock
 from app.errors import StateError, StateErrorReason
-from app.identity.simple import IdentityRules
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkReader
 from app.kafka.producer import Producer
@@ -19,7 +19,7 @@ from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
 from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.stages.restoring import LogFacts
 from app.stream.engines import ComputeEngine, ResolveEngine, StreamPorts
 from app.stream.lane import Lane, LaneLimits
@@ -62,7 +62,7 @@ class Runtime:
         self.health = Health()
         self.metrics = Metrics("stream")
         self.observed = StreamMetrics(self.metrics, self.clock)
-        self.rules = IdentityRules(frozenset(value.lower() for value in settings.identity.blocked))
+        self.rules = configuration.identity_rules(settings)
         half = settings.stream.store_memory_bytes // 2
         self.share = StoreShare(StoreBudget(block_cache_bytes=half, write_buffer_bytes=half))
         self.producer = Producer(options.brokers, settings.kafka.security)
@@ -144,7 +144,7 @@ class Runtime:
 
     def _lane(self, tp: TP, generation: int) -> Lane:
         if tp.topic == self.topics.events_raw:
-            stage = ResolveStage(self.topics, tp.partition, self.settings.kafka.partitions, self.rules)
+            stage = SimpleResolveStage(self.topics, tp.partition, self.settings.kafka.partitions, self.rules)
             return self._new_lane(
                 tp, ResolveEngine(stage, self.clock, lambda: self._start_of(tp)), self._ports(tp, None)
             )

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.definitions.model import Catalog, Definition, Subscription
-from app.identity.simple import IdentityRules
+from app.identity.rules import IdentityRules
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
 from benchmarks.events import events
 
@@ -64,7 +64,7 @@ class Memory:
 def stage_costs(seed: int, count: int = 60_000) -> list[str]:
     """Lines of text: microseconds of CPU an event, by stage."""
     topics = Topics()
-    resolve = ResolveStage(topics, 0, 1, IdentityRules())
+    resolve = SimpleResolveStage(topics, 0, 1, IdentityRules())
     raw = [Record(n, event.user.encode(), event.value, NOW_MS + n) for n, event in enumerate(events(seed, count))]
     forwarded: list[Record] = []
     resolving_s = 0.0

@@ -12,12 +12,12 @@ from statistics import mean, median
 import orjson
 
 from app.definitions.model import Catalog, Definition
-from app.identity.simple import IdentityRules
+from app.identity.rules import IdentityRules
 from app.profiles.store import PROFILE
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
 from benchmarks.engines.stages import BATCH, EPOCH, Memory, Record
 from benchmarks.figures import middle, percentile, ratio
@@ -79,7 +79,7 @@ def messages(seed: int, names: int, count: int = EVENTS) -> Iterator[Event]:
 def resolved(stream: Iterable[Event]) -> list[Record]:
     """Events as they stand in `profiles.in`, from its second record on."""
     topics = Topics()
-    resolve = ResolveStage(topics, 0, 1, IdentityRules())
+    resolve = SimpleResolveStage(topics, 0, 1, IdentityRules())
     raw = [Record(n, event.user.encode(), event.value, event.at_ms) for n, event in enumerate(stream)]
     outputs = resolve.process(raw, raw[-1].timestamp).outputs[topics.profiles_in, 0]
     return [

@@ -170,7 +170,9 @@ def undocumented(cls: type, node: dict[str, Any], schema: dict[str, Any], path: 
             continue
         for inner in setting_classes(hints[field.name]):
             target = in_schema(schema, found)
-            yield from undocumented(inner, in_schema(schema, target.get("items", target)), schema, here)
+            # A list's items, a mapping's values, or the value itself.
+            each = target.get("items") or (target if "properties" in target else target["additionalProperties"])
+            yield from undocumented(inner, in_schema(schema, each), schema, here)
 
 
 def test_every_setting_is_in_the_schema_with_a_description() -> None:

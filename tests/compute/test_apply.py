@@ -13,7 +13,8 @@ from app.definitions.checker import compile_ready
 from app.definitions.compiler import compile_plan
 from app.definitions.model import Definition
 from app.definitions.plan import Plan, Scene
-from app.identity.simple import IdentityRules, identifiers_of
+from app.identity.identifiers import Identifiers
+from app.identity.rules import IdentityRules
 from app.profiles.merge import merge
 from app.profiles.state import Profile
 
@@ -57,7 +58,7 @@ class Person:
         application = self._application()
         application.pass_time(START_MS + after_ms)
         application.message(
-            message, START_MS + (after_ms if at_ms is None else at_ms), identifiers_of(message, IdentityRules()),
+            message, START_MS + (after_ms if at_ms is None else at_ms), Identifiers(IdentityRules()).of(message),
             received_ms=START_MS + after_ms, repeat=repeat,
         )  # fmt: skip
         return application.changes

@@ -17,7 +17,8 @@ from app.definitions.checker import compile_ready
 from app.definitions.compiler import compile_plan
 from app.definitions.model import Definition
 from app.definitions.plan import Plan
-from app.identity.simple import IdentityRules, identifiers_of
+from app.identity.identifiers import Identifiers
+from app.identity.rules import IdentityRules
 from app.profiles import codec
 from app.profiles.funnels import Funnel
 from app.profiles.state import Profile
@@ -110,7 +111,7 @@ class Person:
         application.pass_time(until_ms)
         if record is not None:
             message = dict(record.message)
-            found = identifiers_of(message, IdentityRules())
+            found = Identifiers(IdentityRules()).of(message)
             application.message(message, record.time_ms, found, received_ms=record.received_at_ms, repeat=False)
         self.offset += 1
         self.changes += [(change.at_ms, change.value) for change in application.changes]

@@ -17,13 +17,13 @@ import orjson
 import pytest
 
 from app.events.dates import instant
-from app.identity.simple import IdentityRules
+from app.identity.rules import IdentityRules
 from app.profiles import codec
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import Work
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
@@ -57,7 +57,7 @@ class Pipeline:
         self.made = made
         self.store = SimStore()
         self.overlay = Overlay(self.store)
-        self.resolve = ResolveStage(TOPICS, 0, 1, RULES)
+        self.resolve = SimpleResolveStage(TOPICS, 0, 1, RULES)
         self.compute = self._stage()
         self.waiting: list[Work] = []
         """Computed and not yet written: at most one, as in a lane."""

@@ -13,7 +13,9 @@ from app.settings import (
     Delivery,
     EventNames,
     HealthSettings,
+    IdentifierSource,
     Identity,
+    IdentityLimit,
     Kafka,
     Security,
     Settings,
@@ -93,6 +95,60 @@ def test_the_example_is_read_whole(tmp_path: Path) -> None:
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert load(write(tmp_path, ""), {}).settings == Settings()
     assert load(write(tmp_path, "# nothing but a comment\n"), {}).settings == Settings()
+
+
+IDENTITY = """\
+identity:
+  limits: {user_id: 1, anonymous_id: {limit: 5, per: month}, default: 4}
+  blocked_patterns: ["test-*"]
+  identifiers:
+    - {type: phone, trait: contact.phone}
+    - {type: coupon, property: coupon}
+  max_identifiers: 50
+  max_merges: 0
+"""
+
+
+def test_the_rules_of_identity_are_read(tmp_path: Path) -> None:
+    identity = load(write(tmp_path, IDENTITY), {}).settings.identity
+    assert identity.limits == {"user_id": 1, "anonymous_id": IdentityLimit(5, "month"), "default": 4}
+    assert identity.blocked_patterns == ("test-*",)
+    assert identity.identifiers == (
+        IdentifierSource("phone", trait="contact.phone"), IdentifierSource("coupon", property="coupon"),
+    )  # fmt: skip
+    assert (identity.max_identifiers, identity.max_merges) == (50, 0)
+
+
+def test_faults_in_the_rules_of_identity_have_their_places(tmp_path: Path) -> None:
+    text = """\
+identity:
+  limits: {user_id: 0, email: many, crm: {limit: 2, per: day}, zip: {per: week}, a: {limit: 1, of: 2}}
+  blocked_patterns: ["**", ""]
+  identifiers:
+    - {type: phone}
+    - {type: phone, trait: a, property: b}
+    - {type: "a:b", trait: c}
+    - {type: x, trait: c}
+    - {trait: c}
+    - {type: x, trait: c}
+  max_merges: -1
+"""
+    one_place = "an identifier is found in one place; this one names"
+    assert [(line, path, message) for line, _, path, message in faults(tmp_path, text)] == [
+        (2, "identity.limits.user_id", "expected at least 1, found 0"),
+        (2, "identity.limits.email", "expected a whole number or a mapping, found 'many'"),
+        (2, "identity.limits.crm.per", "expected one of ever, week, month, year, found 'day'"),
+        (2, "identity.limits.zip", "the key 'limit' is missing"),
+        (2, "identity.limits.a.of", "unknown key; known here: limit, per"),
+        (3, "identity.blocked_patterns.0", "blocks every value, so that nobody is known"),
+        (3, "identity.blocked_patterns.1", "expected something, not nothing, found ''"),
+        (5, "identity.identifiers.0", f"{one_place} neither a trait nor a property"),
+        (6, "identity.identifiers.1", f"{one_place} both a trait and a property"),
+        (7, "identity.identifiers.2.type", "expected text that matches ^[A-Za-z][A-Za-z0-9_.-]*$, found 'a:b'"),
+        (9, "identity.identifiers.4", "the key 'type' is missing"),
+        (10, "identity.identifiers.5", "given twice; first on line 8"),
+        (11, "identity.max_merges", "expected at least 0, found -1"),
+    ]  # fmt: skip
 
 
 def test_no_secret_is_in_any_repr(tmp_path: Path) -> None:
@@ -268,6 +324,7 @@ SECTIONS = {
     ("api",): Api,
     ("api", "tokens", "[]"): Token,
     ("identity",): Identity,
+    ("identity", "identifiers", "[]"): IdentifierSource,
     ("audiences", "[]"): DefinitionText,
     ("destinations", "[]", "connect", "[]"): Connection,
     ("destinations", "[]", "connect", "[]", "event_names"): EventNames,

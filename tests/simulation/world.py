@@ -14,13 +14,13 @@ from typing import Any
 import orjson
 
 from app.definitions.model import Catalog
-from app.identity.simple import IdentityRules
+from app.identity.rules import IdentityRules
 from app.profiles.seen import DAY_MS
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import OutRecord, Work
-from app.stages.resolve import ResolveStage
+from app.stages.resolve_simple import SimpleResolveStage
 from app.stages.restoring import LogFacts, check, meta_of
 from app.stages.restoring import apply as apply_changelog
 from app.stages.timers import SourceProgress, TimerGate
@@ -109,8 +109,8 @@ class World:
         self.overlays: list[Overlay] = [Overlay(store) for store in self.stores]
         self.stages: list[ComputeStage] = [self._compute_stage(p) for p in range(partitions)]
 
-    def _resolve_stage(self, partition: int) -> ResolveStage:
-        return ResolveStage(TOPICS, partition, self.partitions, IdentityRules())
+    def _resolve_stage(self, partition: int) -> SimpleResolveStage:
+        return SimpleResolveStage(TOPICS, partition, self.partitions, IdentityRules())
 
     def _compute_stage(self, partition: int) -> ComputeStage:
         # A tiny cache, so that profiles come back from their bytes all the time.

@@ -1,4 +1,4 @@
-"""Raw events become records of `profiles.in`, keyed by profile, or dead letters."""
+"""Raw events go straight to their profile where that is known, else to link; nothing overtakes what waits there."""
 
 from __future__ import annotations
 
@@ -6,88 +6,214 @@ from typing import Any
 
 import orjson
 
-from app.identity.simple import IdentityRules
-from app.ids import profile_id
-from app.stages.records import Work
+from app.identity.rules import Identifier, IdentityRules
+from app.stages import assignments
+from app.stages.assignments import Assignments
+from app.stages.overlay import Overlay
+from app.stages.records import OutRecord, Work
 from app.stages.resolve import ResolveStage
 from app.topics import Topics, partition_of
 from tests.simulation.log import Record
+from tests.simulation.store import SimStore
 
 TOPICS = Topics("t.")
 NOW_MS = 1_767_225_600_000
 PARTITIONS = 4
+RULES = IdentityRules()
+VERSION = RULES.link.version()
+ANN, BOB = "prf_" + "a" * 24, "prf_" + "b" * 24
 
 
-def raw(user: str = "ann", **fields: Any) -> bytes:
-    return orjson.dumps({"type": "page", "userId": user, **fields})
+class Rig:
+    """Partition 2 of `events.raw`; offsets rise from 10."""
+
+    def __init__(self) -> None:
+        self.known = Assignments(Overlay(SimStore()), VERSION, PARTITIONS)
+        self.stage = ResolveStage(TOPICS, 2, RULES, self.known)
+        self.offset = 10
+
+    def told(self, *records: OutRecord) -> None:
+        self.known.process([Record(at, key, value, NOW_MS) for at, (key, value, _) in enumerate(records)])
+
+    def assign(self, profile: str, *identifiers: Identifier) -> None:
+        self.told(*map(assignments.of_profile(profile), identifiers))
+
+    def take(self, *messages: dict[str, Any] | bytes | None, at_ms: int = NOW_MS) -> Work:
+        values = [orjson.dumps({"type": "page", **each}) if isinstance(each, dict) else each for each in messages]
+        records = [Record(self.offset + at, b"any", value, at_ms) for at, value in enumerate(values)]
+        self.offset += len(records)
+        return self.stage.process(records, NOW_MS)
 
 
-def resolve(*values: bytes | None, at_ms: int = NOW_MS, partition: int = 2) -> Work:
-    stage = ResolveStage(TOPICS, partition, PARTITIONS, IdentityRules())
-    return stage.process([Record(10 + at, b"any", value, at_ms) for at, value in enumerate(values)], NOW_MS)
-
-
-def passed_on(work: Work) -> list[tuple[int, bytes | None, dict[str, Any]]]:
+def straight(work: Work) -> list[tuple[bytes | None, dict[str, Any]]]:
     return [
-        (partition, key, orjson.loads(value or b""))
-        for (topic, partition), records in work.outputs.items()
+        (key, orjson.loads(value or b""))
+        for (topic, _), records in work.outputs.items()
         if topic == TOPICS.profiles_in
         for key, value, _ in records
     ]
 
 
-def test_a_message_goes_to_its_profile_s_partition_as_it_came() -> None:
-    value = b' {"type":"page", "userId":"ann","properties":{"a":1.50}} '
-    work = resolve(value)
-    key = profile_id("user_id", "ann").encode()
-    ((partition, found, body),) = passed_on(work)
-    assert (partition, found) == (partition_of(key, PARTITIONS), key)
-    assert (body["kind"], body["at"], body["message"]) == ("event", NOW_MS, orjson.loads(value))
-    assert work.src_next == 11
-    assert work.changelog == []
-    assert work.writes == {}
+def asked(work: Work) -> list[dict[str, Any]]:
+    assert work.later.keys() <= {(TOPICS.identity_links, 0)}
+    return [orjson.loads(value or b"") for records in work.later.values() for _, value, _ in records]
 
 
-def test_a_message_without_an_id_is_known_by_its_position() -> None:
-    ids = [body["id"] for _, _, body in passed_on(resolve(raw(messageId="x"), raw(messageId=7), raw(), raw()))]
-    assert ids == ["m:x", "m:7", "o:2:12", "o:2:13"]
+def test_who_is_not_known_is_asked_for() -> None:
+    work = Rig().take({"userId": "ann", "anonymousId": "a", "messageId": "x", "properties": {"a": 1.5}})
+    assert work.outputs == {}
+    (request,) = asked(work)
+    message = request.pop("message")
+    assert message["properties"] == {"a": 1.5}
+    assert request == {
+        "kind": "link", "partition": 2, "offset": 10, "at": NOW_MS, "id": "m:x", "type": "page", "name": "Page Viewed",
+        "ids": [["user_id", "ann"], ["anonymous_id", "a"]], "previous": None,
+    }  # fmt: skip
+    assert (work.src_next, work.changelog, work.writes, work.facts.linked) == (11, [], {}, 1)
 
 
-def test_a_sender_cannot_pass_for_a_position() -> None:
-    ((_, _, body),) = passed_on(resolve(raw(messageId="o:2:12")))
-    assert body["id"] == "m:o:2:12"
+def test_who_is_known_goes_straight_as_the_message_came() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"), ("anonymous_id", "a"))
+    value = b' {"type":"page", "userId":"ann","anonymousId":"a","properties":{"a":1.50}} '
+    work = rig.take(value)
+    assert asked(work) == []
+    ((target, (record,)),) = work.outputs.items()
+    assert target == (TOPICS.profiles_in, partition_of(ANN.encode(), PARTITIONS))
+    key, sent, _ = record
+    assert key == ANN.encode()
+    assert sent is not None
+    assert value in sent
+    body = orjson.loads(sent)
+    assert (body["kind"], body["at"], body["id"]) == ("event", NOW_MS, "o:2:10")
+    assert body["ids"] == [["user_id", "ann"], ["anonymous_id", "a"]]
 
 
-def test_records_of_one_profile_keep_their_order() -> None:
-    users = [f"u{number % 7}" for number in range(50)]
-    work = resolve(*(raw(user, messageId=str(number)) for number, user in enumerate(users)))
-    for user in set(users):
-        key = profile_id("user_id", user).encode()
-        ids = [body["id"] for _, found, body in passed_on(work) if found == key]
-        assert ids == [f"m:{number}" for number, each in enumerate(users) if each == user]
+def test_identifiers_of_two_profiles_or_of_none_are_asked_for() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"))
+    rig.assign(BOB, ("anonymous_id", "b"))
+    two = {"userId": "ann", "anonymousId": "b"}
+    new = {"userId": "new", "anonymousId": "b"}
+    half = {"userId": "ann", "anonymousId": "new"}
+    assert [each["offset"] for each in asked(rig.take(two, new, half))] == [10, 11, 12]
+
+
+def test_a_verdict_says_whose_and_what_counts() -> None:
+    rig = Rig()
+    usable = [("user_id", "ann"), ("anonymous_id", "b")]
+    rig.assign(ANN, usable[0])
+    rig.assign(BOB, usable[1])
+    rig.told(assignments.verdict(usable, VERSION, ANN, usable[:1]))
+    ((key, body),) = straight(rig.take({"userId": "ann", "anonymousId": "b"}))
+    assert (key, body["ids"]) == (ANN.encode(), [["user_id", "ann"]])
+
+
+def test_a_verdict_by_other_rules_is_none() -> None:
+    rig = Rig()
+    usable = [("user_id", "ann"), ("anonymous_id", "b")]
+    rig.told(assignments.verdict(usable, "0" * 8, ANN, usable[:1]))
+    assert len(asked(rig.take({"userId": "ann", "anonymousId": "b"}))) == 1
+
+
+def test_a_value_cannot_pass_for_a_verdict() -> None:
+    rig = Rig()
+    usable = [("user_id", "ann"), ("anonymous_id", "b")]
+    record = assignments.verdict(usable, VERSION, ANN, usable[:1])
+    rig.told(record)
+    assert record[0] is not None
+    for forged in (record[0].decode(), record[0].decode()[1:], 'ann"],["anonymous_id","b'):
+        assert len(asked(rig.take({"userId": forged}))) == 1
+
+
+def test_an_alias_is_always_asked_for() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"), ("anonymous_id", "a"))
+    alias = {"type": "alias", "userId": "ann", "previousId": "a"}
+    (request,) = asked(rig.take(alias))
+    assert (request["ids"], request["previous"]) == ([["user_id", "ann"]], "a")
+    (request,) = asked(Rig().take({"type": "alias", "previousId": "a"}))
+    assert (request["ids"], request["previous"]) == ([], "a")
+
+
+def test_nothing_overtakes_what_it_shares_anything_with() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"), ("anonymous_id", "a"))
+    rig.assign(BOB, ("user_id", "bob"))
+    new = {"userId": "ann", "anonymousId": "new"}
+    work = rig.take(
+        {"userId": "ann"},  # before it: straight
+        new,
+        {"userId": "ann"},
+        {"anonymousId": "a"},  # of the same profile
+        {"anonymousId": "new"},
+        {"userId": "bob"},  # of another
+    )
+    assert [body["id"] for _, body in straight(work)] == ["o:2:10", "o:2:15"]
+    assert [each["offset"] for each in asked(work)] == [11, 12, 13, 14]
+    assert [each["offset"] for each in asked(rig.take({"anonymousId": "a"}))] == [16]
+    assert rig.stage.pending > 0
+
+
+def test_what_has_been_answered_waits_no_longer() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"))
+    rig.take({"userId": "ann", "anonymousId": "new"}, {"userId": "ann"})
+    rig.assign(ANN, ("anonymous_id", "new"))
+    rig.told(assignments.answered(10))
+    work = rig.take({"userId": "ann"}, {"anonymousId": "new"})
+    assert len(asked(work)) == 2, "the second of the first batch has not been answered"
+    rig.told(assignments.answered(13))
+    work = rig.take({"userId": "ann"}, {"anonymousId": "new"})
+    assert (len(asked(work)), len(straight(work)), rig.stage.pending) == (0, 2, 0)
+
+
+def test_an_answer_of_less_takes_nothing_back() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"))
+    rig.take({"userId": "ann", "anonymousId": "new"})
+    rig.told(assignments.answered(10))
+    rig.told(assignments.answered(3))
+    assert len(straight(rig.take({"userId": "ann"}))) == 1
+
+
+def test_an_alias_holds_up_its_previous_id_whatever_that_is() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "old"))
+    rig.assign(BOB, ("anonymous_id", "old"))
+    alias = {"type": "alias", "userId": "u", "previousId": "old"}
+    work = rig.take(alias, {"userId": "old"}, {"anonymousId": "old"})
+    assert [each["offset"] for each in asked(work)] == [10, 11, 12]
+
+
+def test_a_later_assignment_counts() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"))
+    assert [key for key, _ in straight(rig.take({"userId": "ann"}))] == [ANN.encode()]
+    rig.assign(BOB, ("user_id", "ann"))
+    assert [key for key, _ in straight(rig.take({"userId": "ann"}))] == [BOB.encode()]
 
 
 def test_a_record_from_the_future_was_received_now() -> None:
-    ((_, _, body),) = passed_on(resolve(raw(), at_ms=NOW_MS + 60_000))
-    assert body["at"] == NOW_MS
+    assert asked(Rig().take({"userId": "u"}, at_ms=NOW_MS + 60_000))[0]["at"] == NOW_MS
+
+
+def test_ids_of_messages() -> None:
+    sent: list[dict[str, Any]] = [{"messageId": "x"}, {"messageId": 7}, {}, {"messageId": "o:2:12"}]
+    odd = {"messageId": 'a"b\\c\n\u0001'}
+    requests = asked(Rig().take(*({"userId": "u", **each} for each in (*sent, odd))))
+    assert [each["id"] for each in requests] == ["m:x", "m:7", "o:2:12", "m:o:2:12", 'm:a"b\\c\n\u0001']
 
 
 def test_what_is_no_message_is_a_dead_letter_with_its_position() -> None:
-    work = resolve(raw(), b"{", None, raw("null"), raw())
+    work = Rig().take({"userId": "u"}, b"{", None, {"userId": "null"}, {"type": "alias", "previousId": ""})
     letters = [orjson.loads(value or b"") for _, value, _ in work.outputs[TOPICS.events_dead, 2]]
     assert [(each["reason"], each["topic"], each["partition"], each["offset"]) for each in letters] == [
         ("not_json", "t.events.raw", 2, 11),
         ("null_value", "t.events.raw", 2, 12),
         ("no_identifier", "t.events.raw", 2, 13),
+        ("no_identifier", "t.events.raw", 2, 14),
     ]
-    keys = [key for key, _, _ in work.outputs[TOPICS.events_dead, 2]]
-    assert keys == [b"t.events.raw-2-11", b"t.events.raw-2-12", b"t.events.raw-2-13"]
-    assert len(passed_on(work)) == 2
+    assert len(asked(work)) == 1
     assert work.src_next == 15
-    assert work.facts.invalid == {"not_json": 1, "null_value": 1, "no_identifier": 1}
-
-
-def test_an_id_with_quotes_and_controls_stays_json() -> None:
-    odd = 'a"b\\c\n\u0001'
-    ((_, _, body),) = passed_on(resolve(raw(messageId=odd)))
-    assert body["id"] == f"m:{odd}"
+    assert work.facts.invalid == {"not_json": 1, "null_value": 1, "no_identifier": 2}

@@ -9,7 +9,9 @@ from app.cli.demo.sample import CART_WINDOW_MS, PRESENT_WINDOW_MS
 from app.cli.demo.shop import DELAY_MS_MAX, MARGIN_MS, Plan, plan
 from app.errors import InvalidEvent
 from app.events.codec import decode
-from app.identity.simple import IdentityRules, identifiers_of, owner_of
+from app.identity.identifiers import Identifiers
+from app.identity.rules import IdentityRules
+from app.stages.resolve_simple import owner_of
 
 START_MS = 1_767_225_600_000
 VIEWED, CART = frozenset({"Product Viewed"}), frozenset({"Product Added", "Order Completed"})
@@ -40,12 +42,12 @@ def test_the_rate_is_steady(planned: Plan) -> None:
 
 def test_valid_messages_are_valid_and_broken_ones_are_not(planned: Plan) -> None:
     for sent in planned.sent:
-        owner = owner_of(identifiers_of(decode(orjson.dumps(sent.stamped(START_MS))), IdentityRules()))
+        owner = owner_of(Identifiers(IdentityRules()).of(decode(orjson.dumps(sent.stamped(START_MS)))))
         assert f"{':'.join(owner)}" == sent.who
     assert len(planned.broken) >= 10
     for broken in planned.broken:
         with pytest.raises(InvalidEvent):
-            owner_of(identifiers_of(decode(broken.value), IdentityRules()))
+            owner_of(Identifiers(IdentityRules()).of(decode(broken.value)))
 
 
 def test_some_messages_come_twice_and_some_out_of_order(planned: Plan) -> None:

@@ -1,0 +1,222 @@
+"""Which profile a message belongs to: created, added to or merged, within the limits.
+
+The rule, for a message's identifiers from the strongest to the weakest: where none belongs to a profile, they make one;
+where they belong to one or several, these become one, and take in what is new. If that would break a limit, the weakest
+identifier is left aside and the rest tried again. The oldest of several profiles is the one that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from app.identity.rules import Identifier, LinkRules
+from app.ids import profile_id
+
+NODE_BYTES_MAX = 512 * 1024
+"""Of one profile's identifiers as they are kept: a batch's changes have to fit into one record batch of Kafka."""
+
+MERGE_ID_CHARS_MAX = 64
+"""How much of a message's id is kept with a merge that it caused."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A living profile in the graph.
+
+    Attributes:
+        created: Its place in the order of creation.
+        ids: Identifier → when it was added, ms; in order of first sight.
+        absorbed: (profile, when, id of the message) of each that was merged into it, and of each merged into those.
+        met: The partitions of `events.raw` that know every one of its identifiers.
+        size_bytes: About what its identifiers take up.
+    """
+
+    created: int
+    ids: dict[Identifier, int] = field(default_factory=dict)
+    absorbed: list[tuple[str, int, str]] = field(default_factory=list)
+    met: set[int] = field(default_factory=set)
+    size_bytes: int = 0
+
+
+class Breach(IntEnum):
+    """Whether a limit stands in the way."""
+
+    NONE = 0
+    FOR_NOW = 1
+    """Only limits with a window: the same may be possible later."""
+    FOR_GOOD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of one message.
+
+    Attributes:
+        profile: Whose it is.
+        losers: The profiles that were merged into it, the older first.
+        gained: Identifiers that it did not have before, the losers' among them.
+        holds: Those of the message's identifiers that are the profile's.
+        newcomers: Partitions that did not know the profile, or knew only one of the losers.
+        is_new: Whether it was made for this message.
+        lasts: Whether identifiers were left aside that are not the profile's and can never be, under these rules.
+    """
+
+    profile: str
+    losers: tuple[str, ...]
+    gained: tuple[Identifier, ...]
+    holds: tuple[Identifier, ...]
+    newcomers: frozenset[int]
+    is_new: bool
+    lasts: bool
+
+
+class Graph:
+    """The part of the graph that is in memory, and the rules in force.
+
+    `owners` and `nodes` have to hold, before a message is resolved, what there is of its identifiers and their
+    profiles. They stay true as messages are resolved; what is no longer asked for may be taken out.
+
+    Args:
+        created: How many profiles have been created so far.
+    """
+
+    def __init__(self, rules: LinkRules, created: int = 0) -> None:
+        self.rules = rules
+        self.created = created
+        self.owners: dict[Identifier, str] = {}
+        self.nodes: dict[str, Node] = {}
+
+    def resolve(self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int) -> Resolution:
+        """Decide, and be as if it had been done.
+
+        Args:
+            usable: At least one; from the strongest to the weakest.
+            partition: Of `events.raw`; it will know all of the profile's identifiers.
+        """
+        kept = list(usable)
+        aside = Breach.FOR_GOOD
+        while matched := self._matched(kept):
+            fresh = [each for each in kept if each not in self.owners]
+            breach = self._breach([self.nodes[profile] for profile in matched], fresh, at_ms)
+            if breach is Breach.NONE:
+                break
+            aside = min(aside, breach)
+            kept.pop()  # one identifier alone always fits
+        is_new = not matched
+        if is_new:
+            profile, fresh, skipped = self._create(kept, at_ms)
+            aside = min(aside, skipped)
+        else:
+            profile = matched[0]
+        node = self.nodes[profile]
+        known = node.met.copy()
+        gained = [each for loser in matched[1:] for each in self._absorb(profile, loser, at_ms, message_id)]
+        self._hold(profile, fresh, at_ms)
+        node.met.add(partition)
+        holds = tuple(each for each in usable if self.owners.get(each) == profile)
+        return Resolution(
+            profile=profile,
+            losers=tuple(matched[1:]),
+            gained=(*gained, *fresh),
+            holds=holds,
+            newcomers=frozenset(node.met - known),
+            is_new=is_new,
+            lasts=len(holds) < len(usable) and aside is Breach.FOR_GOOD,
+        )
+
+    def _matched(self, usable: Sequence[Identifier]) -> list[str]:
+        """The profiles that hold any of them, the oldest first."""
+        owners = self.owners
+        profiles = list(dict.fromkeys(owners[each] for each in usable if each in owners))
+        if len(profiles) > 1:
+            profiles.sort(key=lambda profile: self.nodes[profile].created)
+        return profiles
+
+    def _create(self, usable: Sequence[Identifier], at_ms: int) -> tuple[str, list[Identifier], Breach]:
+        """A new profile, what fits into it, and how final it is that the rest does not."""
+        self.created += 1
+        profile = str(profile_id(*usable[0]))
+        self.nodes[profile] = Node(self.created)
+        if self._breach([], usable, at_ms) is Breach.NONE:
+            return profile, list(usable), Breach.FOR_GOOD
+        aside = Breach.FOR_GOOD
+        fits: list[Identifier] = []
+        for each in usable:
+            breach = self._breach([], [*fits, each], at_ms)
+            if breach is Breach.NONE:
+                fits.append(each)
+            else:
+                aside = min(aside, breach)
+        return profile, fits, aside
+
+    def _hold(self, profile: str, fresh: Iterable[Identifier], at_ms: int) -> None:
+        node = self.nodes[profile]
+        for each in fresh:
+            node.ids[each] = at_ms
+            node.size_bytes += size_bytes(each)
+            self.owners[each] = profile
+
+    def _absorb(self, winner: str, loser: str, at_ms: int, message_id: str) -> Iterable[Identifier]:
+        """Take in one profile; gives what identified it."""
+        node, gone = self.nodes[winner], self.nodes.pop(loser)
+        node.ids.update(gone.ids)
+        node.size_bytes += gone.size_bytes
+        node.met |= gone.met
+        node.absorbed += [*gone.absorbed, (loser, at_ms, message_id[:MERGE_ID_CHARS_MAX])]
+        self.owners.update(dict.fromkeys(gone.ids, winner))
+        return gone.ids
+
+    def _breach(self, nodes: Sequence[Node], fresh: Sequence[Identifier], at_ms: int) -> Breach:
+        """Whether profiles may become one that has also got what is new.
+
+        A type of which no single profile would have more than it has is no hindrance: limits that have been lowered
+        must not keep profiles from what they have.
+        """
+        if len(nodes) == 1 and not fresh:
+            return Breach.NONE
+        rules = self.rules
+        if (
+            sum(len(node.ids) for node in nodes) + len(fresh) > rules.max_identifiers
+            or (len(nodes) > 1 and sum(len(node.absorbed) + 1 for node in nodes) - 1 > rules.max_merges)
+            or sum(node.size_bytes for node in nodes) + sum(map(size_bytes, fresh)) > NODE_BYTES_MAX
+        ):
+            return Breach.FOR_GOOD
+        new = _by_type(fresh)
+        if not nodes and len(new) == len(fresh):
+            return Breach.NONE  # one of each type, as almost always
+        # What one profile has of other types than the new ones does not become more.
+        held = [self._counts(node, at_ms, new if len(nodes) == 1 else None) for node in nodes]
+        found = Breach.NONE
+        for kind in {kind for counts in (*held, new) for kind in counts}:
+            counts = [each.get(kind, 0) for each in held]
+            count = sum(counts) + new.get(kind, 0)
+            limit = rules.limit(kind)
+            if count > limit.values and count > max(counts, default=0):
+                if limit.window_ms is None:
+                    return Breach.FOR_GOOD
+                found = Breach.FOR_NOW
+        return found
+
+    def _counts(self, node: Node, at_ms: int, kinds: Mapping[str, int] | None) -> dict[str, int]:
+        """How many of a profile's identifiers count now, by type, of some types or of all."""
+        counts = _by_type(node.ids if kinds is None else (each for each in node.ids if each[0] in kinds))
+        for kind, count in counts.items():
+            window_ms = self.rules.limit(kind).window_ms
+            if window_ms is not None:
+                old = sum(each[0] == kind and added_ms <= at_ms - window_ms for each, added_ms in node.ids.items())
+                counts[kind] = count - old
+        return counts
+
+
+def size_bytes(identifier: Identifier) -> int:
+    """About what an identifier takes up where its profile is kept."""
+    return len(identifier[0]) + len(identifier[1].encode()) + 16
+
+
+def _by_type(identifiers: Iterable[Identifier]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for kind, _ in identifiers:
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts

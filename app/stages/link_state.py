@@ -1,0 +1,123 @@
+"""What `link` keeps: the graph, by profile and by identifier.
+
+| key | value | in the changelog |
+|---|---|---|
+| `g|` profile | a living profile (`app.identity.codec`) | yes, the same bytes; deleted when it is merged away |
+| `i|` type:value | the profile that the identifier belongs to | no: made anew from the profiles |
+| `r|` profile | the profile that it was merged into | no: made anew from the profiles |
+| `m|` | src_next, epoch, generation, profiles created | yes, last of each batch |
+| `m|rules` | the rules in force, JSON | when they change |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from app.identity import codec
+from app.identity.graph import Graph
+from app.identity.rules import Identifier, LinkRules
+from app.profiles.store import META, StateReader
+from app.stages.assignments import identifier_key
+from app.stages.restoring import StateWriter
+
+NODE = b"g|"
+INDEX = b"i|"
+REDIRECT = b"r|"
+RULES_KEY = META + b"rules"
+
+
+@dataclass(slots=True)
+class GraphMeta:
+    """The key `m|`.
+
+    Attributes:
+        src_next: The first offset of `identity.links` that has not been decided.
+        epoch: The id of that topic, in hexadecimal.
+        generation: Of the consumer group, when it was written.
+        created: How many profiles have been made.
+    """
+
+    src_next: int = 0
+    epoch: str = ""
+    generation: int = 0
+    created: int = 0
+
+    def encode(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+    @staticmethod
+    def decode(data: bytes) -> GraphMeta:
+        return msgspec.msgpack.decode(data, type=GraphMeta)
+
+
+def index_key(identifier: Identifier) -> bytes:
+    """The key under which an identifier's profile is found."""
+    return INDEX + identifier_key(identifier)
+
+
+def node_key(profile: str) -> bytes:
+    """The key of a living profile."""
+    return NODE + profile.encode()
+
+
+def redirect_key(profile: str) -> bytes:
+    """The key of a profile that is part of another."""
+    return REDIRECT + profile.encode()
+
+
+def rules_of(state: StateReader) -> LinkRules:
+    """The rules in force; the usual ones before any were announced."""
+    held = state.get(RULES_KEY)
+    return msgspec.json.decode(held, type=LinkRules) if held is not None else LinkRules()
+
+
+def load(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:
+    """Have in an empty graph all that there is of some identifiers, and the profiles that hold them."""
+    wanted = list(dict.fromkeys(identifiers))
+    found = state.get_many([index_key(each) for each in wanted]) if wanted else []
+    graph.owners = {each: owner.decode() for each, owner in zip(wanted, found, strict=True) if owner is not None}
+    profiles = list(dict.fromkeys(graph.owners.values()))
+    nodes = state.get_many([node_key(each) for each in profiles]) if profiles else []
+    for profile, data in zip(profiles, nodes, strict=True):
+        assert data is not None, f"the index names {profile}, which is not there"
+        graph.nodes[profile], _ = codec.decode(data)
+
+
+def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None]], last_offset: int) -> None:
+    """Write a stretch of the changelog into a store, with its last offset; blocks.
+
+    Later records win, where they are not a late write of a worker that had been replaced: of a profile the higher `w`
+    wins, and a profile that was merged never comes back, whoever says so.
+    """
+    writes: dict[bytes, bytes | None] = {}
+
+    def held(key: bytes) -> bytes | None:
+        return writes[key] if key in writes else store.get(key)
+
+    for key, value in records:
+        if key is None:
+            continue
+        if key.startswith(NODE):
+            if value is None:
+                writes[key] = None
+                continue
+            node, w = codec.decode(value)
+            profile = key[len(NODE) :]
+            if held(REDIRECT + profile) is not None:
+                continue
+            before = held(key)
+            if before is not None and codec.decode(before)[1] > w:
+                continue
+            writes[key] = value
+            writes.update((index_key(each), profile) for each in node.ids)
+            writes.update((redirect_key(loser), profile) for loser, _, _ in node.absorbed)
+        elif key == RULES_KEY and value is not None:
+            writes[key] = value
+        elif key == META and value is not None:
+            before = held(META)
+            if before is None or GraphMeta.decode(value).src_next >= GraphMeta.decode(before).src_next:
+                writes[META] = value
+    store.write(writes, last_offset)

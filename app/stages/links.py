@@ -1,0 +1,72 @@
+"""The records of `identity.links`: JSON values with a `kind`, no keys.
+
+| kind | fields |
+|---|---|
+| link | `partition`, `offset`: where the message stands in `events.raw`; `at`: when that got it, ms; `id`, `type`,
+`name`: as in `profiles.in`; `ids`: its usable identifiers as [type, value], the strongest first; `previous`: an alias's
+previousId; `message`: as it came |
+| rules | `rules`: what is in force from here on |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
+import orjson
+
+from app.identity.rules import Identifier, LinkRules
+from app.stages.envelope import Instant
+
+Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Link(msgspec.Struct, tag_field="kind", tag="link"):
+    partition: Position
+    offset: Position
+    at: Instant
+    id: str
+    type: str
+    ids: list[tuple[str, str]]
+    message: msgspec.Raw
+    name: str | None = None
+    previous: str | None = None
+
+
+class RulesChange(msgspec.Struct, tag_field="kind", tag="rules"):
+    rules: LinkRules
+
+
+Body: TypeAlias = Link | RulesChange
+
+_decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
+
+
+def decode(value: bytes | None) -> Body:
+    """What a record says.
+
+    Raises:
+        ValueError: It is none of the kinds above; where and why is in the text.
+    """
+    body = _decoder.decode(value or b"")
+    if type(body) is Link and not body.ids and body.previous is None:
+        raise ValueError("a message without any identifier is nobody's")
+    return body
+
+
+def link(
+    partition: int, offset: int, at_ms: int, id_: str, kind: str, name: str | None, ids: Sequence[Identifier],
+    previous: str | None, raw: bytes,
+) -> bytes:  # fmt: skip
+    """A link request's value; the message's own bytes go in as they came."""
+    dumps = orjson.dumps
+    return (
+        b'{"kind":"link","partition":%d,"offset":%d,"at":%d,"id":%b,"type":"%b","name":%b,"ids":%b,"previous":%b,'
+        b'"message":%b}'
+    ) % (partition, offset, at_ms, dumps(id_), kind.encode(), dumps(name), dumps(ids), dumps(previous), raw)
+
+
+def rules(rules: LinkRules) -> bytes:
+    """A change of rules' value."""
+    return msgspec.json.encode(RulesChange(rules), order="deterministic")
