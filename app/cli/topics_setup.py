@@ -21,13 +21,17 @@ def specs(settings: Settings) -> list[TopicSpec]:
         topics.profiles_in: stamped,
         topics.events_dead: large,
         topics.profiles_changelog: large | {"cleanup.policy": "compact"},
+        topics.identity_links: large,
+        topics.identity_assignments: {"cleanup.policy": "compact"},
+        topics.identity_changelog: {"cleanup.policy": "compact"},
         topics.changes: {},
     }
     for destination in settings.destinations:
         wanted[topics.destination(destination.name)] = {}
         wanted[topics.destination_dead(destination.name)] = large
+    single = (topics.identity_links, topics.identity_changelog)
     return [
-        TopicSpec(name, settings.kafka.partitions, settings.kafka.replication, config)
+        TopicSpec(name, 1 if name in single else settings.kafka.partitions, settings.kafka.replication, config)
         for name, config in wanted.items()
     ]
 

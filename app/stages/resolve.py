@@ -43,6 +43,11 @@ class ResolveStage:
         """Identifier or profile → the offset of the last message that touches it and went to `link`."""
         self._swept = -1
 
+    def know(self, known: Assignments) -> None:
+        """What the partition has been told is held by another object from now on."""
+        self._known = known
+        self._swept = -1
+
     @property
     def pending(self) -> int:
         """How many identifiers and profiles wait for an answer; whoever feeds the stage has to see to a limit."""

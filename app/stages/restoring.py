@@ -25,8 +25,10 @@ class StateWriter(StateReader, Protocol):
 class LogFacts:
     """What the broker says of a partition's source and changelog."""
 
+    source: str
+    """The source topic's name."""
     epoch: str
-    """The source topic's id."""
+    """Its id."""
     source_end: int
     committed: int | None
     """The group's offset in the source; None where it has none."""
@@ -40,14 +42,23 @@ def meta_of(store: StateReader) -> Meta | None:
     return Meta.decode(held) if held is not None else None
 
 
-def check(partition: int, meta: Meta | None, facts: LogFacts) -> None:
+class Position(Protocol):
+    """Up to where of which source a state has come."""
+
+    @property
+    def src_next(self) -> int: ...
+    @property
+    def epoch(self) -> str: ...
+
+
+def check(partition: int, meta: Position | None, facts: LogFacts) -> None:
     """Whether state, source and group fit together."""
     src_next = meta.src_next if meta is not None else 0
     if meta is not None and meta.epoch != facts.epoch:
         raise StateError(
             partition,
             StateErrorReason.SOURCE_RECREATED,
-            f"profiles.in was recreated: state is of topic {meta.epoch}, the broker has {facts.epoch}. Its offsets "
+            f"{facts.source} was recreated: state is of topic {meta.epoch}, the broker has {facts.epoch}. Its offsets "
             "start over, and this state would take new records for old ones. Bring the topic back; or stop all "
             "workers and delete the changelog topic and their data directories",
         )
@@ -55,14 +66,14 @@ def check(partition: int, meta: Meta | None, facts: LogFacts) -> None:
         raise StateError(
             partition,
             StateErrorReason.SOURCE_CUT,
-            f"profiles.in ends at {facts.source_end}, but records up to {src_next} were applied: the broker lost some",
+            f"{facts.source} ends at {facts.source_end}, but records up to {src_next} were applied: the broker lost some",
         )
     if facts.committed is not None and facts.committed > src_next:
         raise StateError(
             partition,
             StateErrorReason.CHANGELOG_LOST,
             f"the group has committed {facts.committed}, but store and changelog only reach {src_next}: the changelog "
-            "was deleted or cut. Bring it back; or reset the group's offsets on profiles.in to compute all of it again",
+            f"was deleted or cut. Bring it back; or reset the group's offsets on {facts.source} to compute all of it again",
         )
 
 

@@ -1,18 +1,23 @@
-"""Puts a configuration's definitions and connections into effect: one control record in every partition's log."""
+"""Puts a configuration into effect: definitions and connections by one control record in every partition's log, the
+rules of identity by one in that of the linker."""
 
 from __future__ import annotations
 
 from app import configuration
 from app.kafka.producer import Producer
 from app.settings import Settings
-from app.stages import envelope
+from app.stages import envelope, links
 from app.topics import Topics
 
 
 async def announce(settings: Settings, brokers: str) -> None:
-    """Append the catalogue to every partition of `profiles.in`; it is in force from there on. Twice is harmless."""
-    topic = Topics(settings.kafka.topic_prefix).profiles_in
-    value = envelope.catalog(configuration.catalog(settings))
-    record = (None, value, (("content-type", b"application/json"),))
+    """Append the catalogue to every partition of `profiles.in`, and the rules to `identity.links`; they are in force
+    from there on. Twice is harmless."""
+    topics = Topics(settings.kafka.topic_prefix)
+    headers = (("content-type", b"application/json"),)
+    catalog = (None, envelope.catalog(configuration.catalog(settings)), headers)
+    rules = (None, links.rules(configuration.identity_rules(settings).link), headers)
     async with Producer(brokers, settings.kafka.security) as producer:
-        await producer.send({(topic, partition): [record] for partition in range(settings.kafka.partitions)})
+        await producer.send({(topics.identity_links, 0): [rules]})
+        partitions = range(settings.kafka.partitions)
+        await producer.send({(topics.profiles_in, partition): [catalog] for partition in partitions})

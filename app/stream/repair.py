@@ -11,12 +11,23 @@ from collections.abc import Awaitable, Callable, Set
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
 from app.profiles.store import META, PART, PROFILE
+from app.stages.link_state import NODE, RULES_KEY
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
 
 Repair = Callable[[int, int, Set[bytes]], Awaitable[int]]
 """(first foreign offset, the offset behind the last one, keys that were appended behind it) → the changelog's last
 offset of ours after the repair; -1 when nothing had to be appended."""
+
+
+def is_profile_state(key: bytes) -> bool:
+    """In the profiles' changelog; seen ids are told apart by their own numbers."""
+    return key.startswith((PROFILE, PART)) or key in (META, CATALOG_KEY)
+
+
+def is_graph_state(key: bytes) -> bool:
+    """In the changelog of the graph."""
+    return key.startswith(NODE) or key in (META, RULES_KEY)
 
 
 async def append_hidden(
@@ -28,11 +39,13 @@ async def append_hidden(
     start: int,
     end: int,
     newer: Set[bytes],
+    is_state: Callable[[bytes], bool],
 ) -> int:
     """Append the store's own state of every key that a foreign stretch [start, end) holds.
 
     Args:
         newer: Keys whose state already stands behind the stretch.
+        is_state: Of which keys the changelog's newest record has to be the store's.
     Returns:
         The last offset of what was appended; -1 for nothing.
     """
@@ -40,7 +53,7 @@ async def append_hidden(
     async for records in reader.read(BulkRead(topic, partition, start, end)):
         for record in records:
             key = record.key
-            if key is not None and key not in newer and (key.startswith((PROFILE, PART)) or key in (META, CATALOG_KEY)):
+            if key is not None and key not in newer and is_state(key):
                 ours = store.get(key)
                 if ours is not None:
                     hidden[key] = ours

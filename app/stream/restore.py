@@ -7,7 +7,7 @@ from the start. What does not fit together is refused: a mass of wrong exits is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.clock import Clock
@@ -15,9 +15,8 @@ from app.errors import StateError, StateErrorReason
 from app.kafka.consumer import BulkRead, BulkReader
 from app.observability import logs
 from app.observability.failpoints import Failpoint, failpoint
-from app.stages.restoring import LogFacts, apply, check, meta_of
+from app.stages.restoring import LogFacts
 from app.stream.store import PartitionStore
-from app.topics import Topics
 
 log = logs.get("restore")
 
@@ -36,10 +35,17 @@ class Restored:
     """The changelog offset that the next record gets."""
 
 
+Apply = Callable[[PartitionStore, Sequence[tuple[bytes | None, bytes | None]], int], None]
+"""Writes a stretch of the changelog into a store, with its last offset; blocks."""
+
+
 class Restore:
     """Restores partitions, in parallel, up to a number at a time.
 
     Args:
+        changelog: The topic.
+        apply: What its records mean.
+        check: Raises StateError where what has come of it does not fit its source.
         facts: Asks the broker about a partition.
         reader: Reads changelogs, raw.
         progress: Called with (partition, offsets done, offsets in all) now and then.
@@ -47,14 +53,18 @@ class Restore:
 
     def __init__(
         self,
-        topics: Topics,
+        changelog: str,
+        apply: Apply,
+        check: Callable[[int, PartitionStore, LogFacts], None],
         reader: BulkReader,
         facts: Callable[[int], Awaitable[LogFacts]],
         clock: Clock,
         progress: Callable[[int, int, int], None],
         parallel: int = 4,
     ) -> None:
-        self._topics = topics
+        self._changelog = changelog
+        self._apply = apply
+        self._check = check
         self._reader = reader
         self._facts = facts
         self._clock = clock
@@ -71,7 +81,7 @@ class Restore:
             started_s = self._clock.monotonic_s()
             facts = await self._facts(partition)
             done = await self._read(partition, store, facts)
-            check(partition, meta_of(store), facts)
+            self._check(partition, store, facts)
             return Restored(facts.epoch, done, self._clock.monotonic_s() - started_s, facts.changelog_end)
 
     async def _read(self, partition: int, store: PartitionStore, facts: LogFacts) -> int:
@@ -79,10 +89,10 @@ class Restore:
         done, total = 0, facts.changelog_end - start
         if total <= 0:
             return 0
-        read = BulkRead(self._topics.profiles_changelog, partition, start, facts.changelog_end)
+        read = BulkRead(self._changelog, partition, start, facts.changelog_end)
         async for records in self._reader.read(read):
             # In a thread: RocksDB lets go of the interpreter, and other partitions decode meanwhile.
-            await asyncio.to_thread(apply, store, [(each.key, each.value) for each in records], records[-1].offset)
+            await asyncio.to_thread(self._apply, store, [(each.key, each.value) for each in records], records[-1].offset)
             failpoint(Failpoint.MID_RESTORE)
             done += len(records)
             # By offset, not by count: compaction leaves gaps, and what is left would never reach nothing.
@@ -98,7 +108,7 @@ class Restore:
             raise StateError(
                 partition,
                 StateErrorReason.CHANGELOG_LOST,
-                f"the store holds changelog offset {held}, but {self._topics.profiles_changelog} ends before "
+                f"the store holds changelog offset {held}, but {self._changelog} ends before "
                 f"{facts.changelog_end}: it was deleted or cut. Bring the topic back; or stop all workers and delete "
                 "their data directories and the group's offsets, so that everything is computed from the source again",
             )

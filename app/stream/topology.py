@@ -1,11 +1,12 @@
 """The stream's graph on one page.
 
-    events.raw ──► resolve ──► profiles.in ──► compute ──┬──► destinations.<name>
-                      │             ▲                    ├──► changes
-                      │             └── timers ──────────┤
-                      └──► events.dead ◄─────────────────┴──► headwater.profiles.changelog
+    events.raw ──► resolve ─────────────────────────► profiles.in ──► compute ──┬──► destinations.<name>
+                   │  ▲  └──► identity.links ──► link ──►  ▲  ▲           │     ├──► changes
+                   │  └─ identity.assignments ◄──┤         │  └─ imports ◄┤     ├──► events.dead
+                   ▼                             ▼         └──── timers ◄─┘     └──► headwater.profiles.changelog
+              events.dead           headwater.identity.changelog
 
-Both agents take whole batches and hand each to its partition's lane, which computes it and commits it. Faust keeps
+All agents take whole batches and hand each to its partition's lane, which computes it and commits it. Faust keeps
 what it is good at (agents, topics, assignment, rebalance); it owns no table, no commit and no recovery here.
 """
 
@@ -24,6 +25,16 @@ def add_agents(app: BatchApp, topics: Topics, lanes: Lanes) -> None:
 
     @app.agent(topics.events_raw, "resolve")
     async def resolve(batches: AsyncIterable[Batch]) -> None:
+        async for batch in batches:
+            lanes.offer(batch)
+
+    @app.agent(topics.identity_assignments, "assignments")
+    async def assignments(batches: AsyncIterable[Batch]) -> None:
+        async for batch in batches:
+            lanes.offer(batch)
+
+    @app.agent(topics.identity_links, "link")
+    async def link(batches: AsyncIterable[Batch]) -> None:
         async for batch in batches:
             lanes.offer(batch)
 
