@@ -53,12 +53,15 @@ class SumEngine:
         self.ahead: list[int] = []
         self.damaged: set[int] = set()
         self.refused: dict[int, Exception] = {}
+        self.takes: int | None = None
+        """How many records at most it computes at once."""
 
     async def prepare(self) -> int | None:
         self.journal.add("prepared")
         return self.first
 
     def process(self, batch: Sequence[InRecord]) -> Work:
+        batch = batch[: self.takes]
         name = f"{batch[0].offset}-{batch[-1].offset}"
         self.journal.add(f"process {name}")
         for record in batch:
@@ -209,6 +212,36 @@ async def test_the_next_batch_is_computed_while_acks_are_awaited_and_sent_only_a
         rig.ports.open()
         await rig.done(12)
         assert rig.engine.stored == sum(range(12))
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+async def test_an_engine_may_take_a_part_of_a_batch(failures: int) -> None:
+    async with running() as rig:
+        rig.engine.takes = 3
+        rig.ports.failures["append"] = failures
+        rig.lane.offer(records(0, 4))
+        rig.lane.offer(records(4, 10))
+        rig.ports.open()
+        await rig.done(10)
+        assert rig.engine.stored == sum(range(10)), "a record was lost, or counted twice"
+        assert rig.journal.of("done") == ["3", "4", "7", "10"]
+        assert (rig.lane.read_next, rig.lane.done_next, rig.lane.done_at_ms) == (10, 10, 1_009)
+
+
+async def test_what_an_engine_did_not_take_is_read_again_after_a_checkpoint() -> None:
+    async with running() as rig:
+        rig.engine.takes = 3
+        rig.lane.offer(records(0, 4))
+        await rig.journal.until("send 0-2")
+        checkpoint = asyncio.create_task(rig.lane.checkpoint())
+        await asyncio.sleep(0)
+        rig.ports.open()
+        await checkpoint
+        rig.lane.resume()
+        assert rig.lane.read_next in (3, 4)
+        rig.lane.offer(records(rig.lane.read_next or 0, 6))
+        await rig.done(6)
+        assert rig.engine.stored == sum(range(6))
 
 
 @pytest.mark.parametrize("step", ["send", "append", "write"])
