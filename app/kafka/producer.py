@@ -6,6 +6,7 @@ Sending is in two phases, so that a caller can post to many partitions and then 
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -23,6 +24,8 @@ RECORD_BYTES_MAX = 8 * 1024 * 1024
 ACK_TIMEOUT_S = 120.0
 """For all acks of one call; the client retries all that time. More would hide a broker that is gone."""
 STOP_TIMEOUT_S = 10.0
+ABANDON_TIMEOUT_S = 1.0
+"""For a client whose connections are closed already: its task has nothing left to wait for, and lanes wait for it."""
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """Key, value, headers."""
@@ -79,6 +82,11 @@ class Producer:
         self._settings = KafkaSettings.of(brokers, security)
         self._ack_timeout_s = ack_timeout_s
         self._client: AIOKafkaProducer | None = None
+        self._outstanding: set[asyncio.Future[RecordMetadata]] = set()
+        """Batches of the client that are not acknowledged yet."""
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By partition. aiokafka takes one batch of a partition at a time, and of several that wait for that it lets
+        any go first, and counts what they waited again at each turn: the last one is refused long before its time."""
         self._renewal = asyncio.Lock()
         self._stopped = False
 
@@ -179,8 +187,11 @@ class Producer:
                 for (topic, partition), batches in packed.items():
                     if turn < len(batches):
                         batch, count = batches[turn]
-                        future = await client.send_batch(batch, topic, partition=partition)
-                        future.add_done_callback(_heard)
+                        async with self._turns[topic, partition]:
+                            future = await client.send_batch(batch, topic, partition=partition)
+                        if client is self._client:
+                            self._outstanding.add(future)
+                        future.add_done_callback(self._heard)
                         posted[topic, partition].append(Posted(future, count))
         except (KafkaError, AssertionError) as error:
             # aiokafka asserts that a partition exists.
@@ -216,8 +227,14 @@ class Producer:
 
     async def _spend(self) -> None:
         client, self._client = self._client, None
+        outstanding, self._outstanding = self._outstanding, set()
         if client is not None:
-            await _abandon(client)
+            await _abandon(client, outstanding)
+
+    def _heard(self, future: "asyncio.Future[RecordMetadata]") -> None:
+        self._outstanding.discard(future)
+        if not future.cancelled():
+            future.exception()  # looked at, so that asyncio does not log one whose waiter has gone
 
 
 def pack(create: Callable[[], Batch], records: Iterable[Record]) -> list[tuple[Batch, int]]:
@@ -250,14 +267,12 @@ def pack(create: Callable[[], Batch], records: Iterable[Record]) -> list[tuple[B
     return batches
 
 
-def _heard(future: "asyncio.Future[RecordMetadata]") -> None:
-    """Look at a failure, so that asyncio does not log one whose waiter has gone."""
-    if not future.cancelled():
-        future.exception()
+async def _abandon(client: AIOKafkaProducer, outstanding: "Iterable[asyncio.Future[RecordMetadata]]" = ()) -> None:
+    """Close a client without sending what it holds; aiokafka's own `stop` would wait for it, for ever if need be.
 
-
-async def _abandon(client: AIOKafkaProducer) -> None:
-    """Close a client without sending what it holds; aiokafka's own `stop` would wait for it, for ever if need be."""
+    Its outstanding batches fail: aiokafka puts one whose request has just failed back into its queue, perhaps after it
+    has failed all that were in it, and then nobody would ever hear of that one again.
+    """
     client._closed = True
     sender = client._sender
     task = sender.sender_task if sender is not None else None
@@ -265,8 +280,11 @@ async def _abandon(client: AIOKafkaProducer) -> None:
         task.cancel()
     # Connections first: requests in flight fail at once rather than at their timeout.
     await client.client.close()
+    for future in list(outstanding):
+        if not future.done():
+            future.set_exception(ProducerClosed())
     if task is not None:
         with contextlib.suppress(asyncio.CancelledError, KafkaError, TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(ABANDON_TIMEOUT_S):
                 await task
     client._message_accumulator.fail_all(ProducerClosed())

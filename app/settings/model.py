@@ -177,6 +177,8 @@ class Delivery:
 class Stream:
     batch_records: int = 2_000
     """Most records of one partition in one step of the commit protocol."""
+    compute_budget_s: float = 0.1
+    """A step has fewer records where computing them would take longer: everything else of the worker waits for it."""
     timer_grace_ms: int = 200
     """Timers fire this much after they are due, so that records of the same moment come first."""
     revoke_budget_s: float = 5.0

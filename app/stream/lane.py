@@ -18,6 +18,8 @@ from app.stream.commit import Ports, commit
 log = logs.get("lane")
 
 RETRY_DELAY_S_MAX = 5.0
+RECORDS_MIN = 50
+"""In a batch, however long they take: below it the acknowledgements take most of the time."""
 
 
 class Engine(Protocol):
@@ -57,6 +59,8 @@ class LaneLimits:
 
     batch_records: int = 2_000
     """More records make a batch cheaper per record, and its first record wait longer."""
+    compute_s: float = 0.1
+    """A batch is cut where computing it would take longer: nothing else of the process runs meanwhile."""
     queued_records_max: int = 8_000
     """From here on the partition is not fetched, until half of it is left."""
     checkpoint_s: float = 5.0
@@ -68,6 +72,8 @@ class Lane:
 
     Args:
         name: For logs, as `profiles.in-3`.
+        turn: Held while a batch is computed, by one lane of the process at a time: between two batches everything else
+            gets its turn, acknowledgements and heartbeats above all.
         full: Called with True when the partition must not be fetched for now, and with False when it may be again.
         fatal: Called when the partition cannot go on: another owner, or state that does not fit its log.
     """
@@ -78,6 +84,7 @@ class Lane:
         engine: Engine,
         ports: Ports,
         limits: LaneLimits,
+        turn: asyncio.Lock,
         *,
         full: Callable[[bool], None],
         fatal: Callable[[Exception], None],
@@ -90,6 +97,9 @@ class Lane:
         self.ready = asyncio.Event()
         self._ports = ports
         self._limits = limits
+        self._turn = turn
+        self._batch_records = limits.batch_records
+        """How many records can be computed in `compute_s`, going by the last batches."""
         self._full = full
         self._fatal = fatal
         self._failpoint = failpoint
@@ -214,11 +224,14 @@ class Lane:
         if records is None:
             return
         self._uncommitted.append(records)
-        started_s = monotonic()
-        work = self.engine.process(records)
-        self._computed(monotonic() - started_s)
+        async with self._turn:
+            started_s = monotonic()
+            work = self.engine.process(records)
+            took_s = monotonic() - started_s
+        self._computed(took_s)
         if work.src_next <= records[-1].offset:
             records = self._put_back(work.src_next)
+        self._pace(len(records), took_s)
         await self._committed()
         await self._going.wait()
         self._commit = asyncio.create_task(self._carry_out(work, records))
@@ -249,9 +262,13 @@ class Lane:
             if self._commit.done():
                 await self._committed()
                 return None
-        batch = list(self._queue.popleft())
-        while self._queue and len(batch) + len(self._queue[0]) <= self._limits.batch_records:
-            batch.extend(self._queue.popleft())
+        batch: list[InRecord] = []
+        while self._queue and len(batch) < self._batch_records:
+            first = self._queue.popleft()
+            room = self._batch_records - len(batch)
+            batch.extend(first[:room])
+            if len(first) > room:
+                self._queue.appendleft(first[room:])
         self._queued -= len(batch)
         if self._is_full and self._queued <= self._limits.queued_records_max // 2:
             self._is_full = False
@@ -259,6 +276,13 @@ class Lane:
         if self._next is not None and batch[0].offset < self._next:
             batch = [record for record in batch if record.offset >= (self._next or 0)]
         return batch or None
+
+    def _pace(self, records: int, took_s: float) -> None:
+        """Make the next batch as large as can be computed in time; it grows slowly, for its records may be others."""
+        limits = self._limits
+        fitting = int(records * limits.compute_s / took_s) if took_s else limits.batch_records
+        wanted = min(fitting, 2 * self._batch_records)
+        self._batch_records = max(min(wanted, limits.batch_records), min(RECORDS_MIN, limits.batch_records))
 
     async def _committed(self) -> None:
         if self._commit is not None:

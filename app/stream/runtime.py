@@ -90,8 +90,10 @@ class Runtime:
             self.clock,
             self.observed.restoring,
         )
+        self.turn = asyncio.Lock()
         self.limits = LaneLimits(
             batch_records=settings.stream.batch_records,
+            compute_s=settings.stream.compute_budget_s,
             queued_records_max=4 * settings.stream.batch_records,
             checkpoint_s=settings.stream.revoke_budget_s,
         )
@@ -183,6 +185,7 @@ class Runtime:
             engine,
             ports,
             self.limits,
+            self.turn,
             full=lambda full: self.app.hold(tp, full),
             fatal=lambda error: self._fatal(tp, error),
             failpoint=_failpoint,

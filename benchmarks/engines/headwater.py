@@ -57,7 +57,9 @@ BATCH_RECORDS = 24_000
 """More than the product's default: a topic that waits in full is to be caught up with."""
 CACHE_BYTES = 8 << 20
 """Of decoded profiles, per partition."""
-LIMITS = LaneLimits(batch_records=BATCH_RECORDS, queued_records_max=4 * BATCH_RECORDS)
+COMPUTE_S = 1.0
+"""More than the product's default, for the same reason."""
+LIMITS = LaneLimits(batch_records=BATCH_RECORDS, queued_records_max=4 * BATCH_RECORDS, compute_s=COMPUTE_S)
 STEP = "step"
 """What a worker of several says after each batch: how many records it held."""
 STEPS = ("compute", "outputs", "changelog", "store")
@@ -210,6 +212,7 @@ class Run:
             self.lanes,
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
+        self.turn = asyncio.Lock()
         self.restore = Restore(
             self.topics, BulkReader(job.brokers), self._facts, self.clock, lambda partition, done, total: None
         )
@@ -256,7 +259,7 @@ class Run:
             None, lambda name: None, self._step,
         )  # fmt: skip
         return Lane(
-            f"count-{tp.partition}", engine, ports, LIMITS,
+            f"count-{tp.partition}", engine, ports, LIMITS, self.turn,
             full=lambda full: self.app.hold(tp, full), fatal=_fatal, failpoint=lambda name: None,
             observe=self._observe, computed=lambda elapsed_s: self._step("compute", elapsed_s),
         )  # fmt: skip

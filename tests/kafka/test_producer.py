@@ -6,7 +6,7 @@ from app.embedded.broker import EmbeddedBroker
 from app.embedded.home import free_port
 from app.kafka.admin import Admin, TopicSpec
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
-from app.kafka.producer import BATCH_BYTES_MAX, RECORD_BYTES_MAX, ProduceError, Producer
+from app.kafka.producer import ACK_TIMEOUT_S, BATCH_BYTES_MAX, RECORD_BYTES_MAX, ProduceError, Producer
 from app.topics import Topics
 
 LARGE = {"max.message.bytes": str(RECORD_BYTES_MAX)}
@@ -107,6 +107,22 @@ async def test_acks_that_do_not_come_in_time_fail(broker: EmbeddedBroker, topics
         with pytest.raises(ProduceError):
             await producer.append(topic, 0, [(None, b"2")])
         assert loop.time() - started_s < 10
+
+
+async def test_what_a_failed_client_still_held_fails_with_it(broker: EmbeddedBroker, topics: Topics) -> None:
+    topic = await made(broker, topics.changes, partitions=4)
+    async with Producer(broker.bootstrap) as producer:
+        for partition in range(4):
+            await producer.append(topic, partition, [(None, b"1")])
+        async with Admin(broker.bootstrap) as admin:
+            await admin.delete_topic(topic)
+        posted = [await producer.post(topic, partition, [(None, b"2", ())]) for partition in range(4)]
+        with pytest.raises(ProduceError):
+            await producer.append(topic, 9, [(None, b"x")])
+        # In less time than their own acknowledgements may take.
+        async with asyncio.timeout(ACK_TIMEOUT_S / 4):
+            ended = await asyncio.gather(*map(producer.await_acks, posted), return_exceptions=True)
+        assert [type(each) for each in ended] == [ProduceError] * 4
 
 
 async def test_a_partition_that_is_not_there_is_an_error(broker: EmbeddedBroker, topics: Topics) -> None:

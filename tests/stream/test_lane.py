@@ -53,15 +53,12 @@ class SumEngine:
         self.ahead: list[int] = []
         self.damaged: set[int] = set()
         self.refused: dict[int, Exception] = {}
-        self.takes: int | None = None
-        """How many records at most it computes at once."""
 
     async def prepare(self) -> int | None:
         self.journal.add("prepared")
         return self.first
 
     def process(self, batch: Sequence[InRecord]) -> Work:
-        batch = batch[: self.takes]
         name = f"{batch[0].offset}-{batch[-1].offset}"
         self.journal.add(f"process {name}")
         for record in batch:
@@ -154,7 +151,7 @@ class Rig:
 
 @asynccontextmanager
 async def running(
-    *, first: int | None = None, limits: LaneLimits = LIMITS, is_open: bool = False
+    *, first: int | None = None, limits: LaneLimits = LIMITS, is_open: bool = False, turn: asyncio.Lock | None = None
 ) -> AsyncIterator[Rig]:
     journal = Journal()
     engine = SumEngine(journal, first)
@@ -171,7 +168,7 @@ async def running(
         journal.add(f"full {full}")
 
     lane = Lane(
-        "test-0", engine, ports, limits, full=on_full, fatal=on_fatal,
+        "test-0", engine, ports, limits, turn or asyncio.Lock(), full=on_full, fatal=on_fatal,
         failpoint=lambda name: journal.add(f"failpoint {name}"),
         observe=lambda work, seconds: None, computed=lambda seconds: None,
     )  # fmt: skip
@@ -212,36 +209,6 @@ async def test_the_next_batch_is_computed_while_acks_are_awaited_and_sent_only_a
         rig.ports.open()
         await rig.done(12)
         assert rig.engine.stored == sum(range(12))
-
-
-@pytest.mark.parametrize("failures", [0, 2])
-async def test_an_engine_may_take_a_part_of_a_batch(failures: int) -> None:
-    async with running() as rig:
-        rig.engine.takes = 3
-        rig.ports.failures["append"] = failures
-        rig.lane.offer(records(0, 4))
-        rig.lane.offer(records(4, 10))
-        rig.ports.open()
-        await rig.done(10)
-        assert rig.engine.stored == sum(range(10)), "a record was lost, or counted twice"
-        assert rig.journal.of("done") == ["3", "4", "7", "10"]
-        assert (rig.lane.read_next, rig.lane.done_next, rig.lane.done_at_ms) == (10, 10, 1_009)
-
-
-async def test_what_an_engine_did_not_take_is_read_again_after_a_checkpoint() -> None:
-    async with running() as rig:
-        rig.engine.takes = 3
-        rig.lane.offer(records(0, 4))
-        await rig.journal.until("send 0-2")
-        checkpoint = asyncio.create_task(rig.lane.checkpoint())
-        await asyncio.sleep(0)
-        rig.ports.open()
-        await checkpoint
-        rig.lane.resume()
-        assert rig.lane.read_next in (3, 4)
-        rig.lane.offer(records(rig.lane.read_next or 0, 6))
-        await rig.done(6)
-        assert rig.engine.stored == sum(range(6))
 
 
 @pytest.mark.parametrize("step", ["send", "append", "write"])
@@ -303,8 +270,8 @@ async def test_a_full_queue_stops_the_fetch_until_half_is_left() -> None:
         rig.lane.offer(records(17, 18))
         assert rig.journal.of("full") == ["True"]
         rig.ports.acks.release()
-        await rig.journal.until("process 8-10")
-        assert rig.journal.of("full") == ["True"], "seven are left, more than half"
+        await rig.journal.until("process 8-11")
+        assert rig.journal.of("full") == ["True"], "six are left, more than half"
         rig.ports.acks.release()
         await rig.journal.until("full False")
         rig.ports.open()
@@ -324,6 +291,40 @@ async def test_small_batches_are_computed_together_up_to_the_limit() -> None:
         rig.ports.open()
         await rig.done(8)
         assert rig.journal.of("process")[2:] == ["2-5", "6-7"]
+
+
+async def test_a_batch_is_no_larger_than_can_be_computed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("app.stream.lane.monotonic", lambda: now_s)
+    async with running(limits=LaneLimits(batch_records=1_000, queued_records_max=10_000, compute_s=100 / 1024)) as rig:
+        process = rig.engine.process
+
+        def slow(batch: Sequence[InRecord]) -> Work:
+            nonlocal now_s
+            now_s += len(batch) / 1024
+            return process(batch)
+
+        monkeypatch.setattr(rig.engine, "process", slow)
+        rig.ports.open()
+        rig.lane.offer(records(0, 1_500))
+        rig.lane.offer(records(1_500, 3_000))
+        await rig.done(3_000)
+        assert rig.engine.stored == sum(range(3_000))
+        # The first cannot know; from then on each takes what it may, across what was handed over together.
+        assert rig.journal.of("process")[:4] == ["0-999", "1000-1099", "1100-1199", "1200-1299"]
+        assert "1500-1599" in rig.journal.of("process")
+
+
+async def test_a_batch_is_computed_in_turn_with_those_of_other_lanes() -> None:
+    turn = asyncio.Lock()
+    async with running(is_open=True, turn=turn) as rig, turn:
+        rig.lane.offer(records(0, 3))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert rig.journal.of("process") == []
+        turn.release()
+        await rig.done(3)
+        await turn.acquire()
 
 
 async def test_records_before_the_first_wanted_are_passed_over() -> None:
