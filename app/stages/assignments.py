@@ -21,6 +21,7 @@ import orjson
 from app.identity.rules import Identifier
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
+from app.stages.restoring import StateWriter
 from app.topics import partition_of
 
 ANSWERED = b"\0answered"
@@ -64,6 +65,11 @@ def verdict(usable: Sequence[Identifier], version: str, profile: str, holds: Seq
 def answered(upto: int) -> OutRecord:
     """All requests up to an offset of the partition have been answered."""
     return ANSWERED, orjson.dumps({"upto": upto}), _JSON
+
+
+def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None]], last_offset: int) -> None:
+    """Write a stretch of the topic into the cache's store, with its last offset; blocks."""
+    store.write({key: value for key, value in records if key is not None and value is not None}, last_offset)
 
 
 Owner = tuple[bytes, int]

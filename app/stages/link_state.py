@@ -53,6 +53,12 @@ class GraphMeta:
         return msgspec.msgpack.decode(data, type=GraphMeta)
 
 
+def meta_of(store: StateReader) -> GraphMeta | None:
+    """What the graph remembers of itself."""
+    held = store.get(META)
+    return GraphMeta.decode(held) if held is not None else None
+
+
 def index_key(identifier: Identifier) -> bytes:
     """The key under which an identifier's profile is found."""
     return INDEX + identifier_key(identifier)

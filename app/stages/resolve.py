@@ -8,7 +8,7 @@ profile, reach the profile in their order. A restart forgets who is waiting; ord
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.errors import InvalidEvent, InvalidEventReason
 from app.events.codec import decode
@@ -68,31 +68,32 @@ class ResolveStage:
         owners = self._owners(parsed)
         forward: dict[int, list[OutRecord]] = {}
         requests: list[OutRecord] = []
-        newest_at_ms = 0
-        pending, partition = self._pending, self._partition
-        for (record, at_ms, id_, kind, name, found, previous), (owner, holds) in zip(parsed, owners, strict=True):
-            raw = record.value
-            assert raw is not None
-            if owner is None or (pending and self._waits(found, owner)):
-                self._mark(found, previous, record.offset)
-                value = links.link(partition, record.offset, at_ms, id_, kind, name, found, previous, raw)
-                requests.append((None, value, _JSON))
+        pending = self._pending
+        for one, (owner, holds) in zip(parsed, owners, strict=True):
+            if owner is None or (pending and self._waits(one[5], owner)):
+                self._mark(one, owner)
+                requests.append((None, self._request(one), _JSON))
+                continue
+            record, at_ms, id_, kind, name, _, _ = one
+            assert record.value is not None
+            value = envelope.event(at_ms, id_, kind, name, holds, record.value)
+            key, target = owner
+            if target in forward:
+                forward[target].append((key, value, _JSON))
             else:
-                value = envelope.event(at_ms, id_, kind, name, holds, raw)
-                key, target = owner
-                if target in forward:
-                    forward[target].append((key, value, _JSON))
-                else:
-                    forward[target] = [(key, value, _JSON)]
-            if at_ms > newest_at_ms:
-                newest_at_ms = at_ms
+                forward[target] = [(key, value, _JSON)]
         for target in sorted(forward):
             work.outputs[self._topics.profiles_in, target] = forward[target]
         if requests:
             work.later[self._topics.identity_links, 0] = requests
         work.facts.linked = len(requests)
-        work.facts.newest_at_ms = newest_at_ms
+        work.facts.newest_at_ms = max((one[1] for one in parsed), default=0)
         return work
+
+    def _request(self, one: _Parsed) -> bytes:
+        record, at_ms, id_, kind, name, found, previous = one
+        assert record.value is not None
+        return links.link(self._partition, record.offset, at_ms, id_, kind, name, found, previous, record.value)
 
     def _parse(self, record: InRecord, now_ms: int, work: Work) -> _Parsed | None:
         try:
@@ -120,32 +121,28 @@ class ResolveStage:
 
     def _owners(self, parsed: Sequence[_Parsed]) -> list[tuple[Owner | None, list[Identifier]]]:
         """Whose each message is as far as is known, and which of its identifiers are that profile's."""
-        known = self._known
-        front = known.front
-        for one in parsed:
-            for each in one[5]:
-                if each not in front:
-                    known.load(each for one in parsed for each in one[5])
-                    break
-            else:
-                continue
-            break
+        known, front = self._known, self._known.front
         owners: list[tuple[Owner | None, list[Identifier]]] = []
-        unsure: list[tuple[int, tuple[Identifier, ...]]] = []
+        unsure: list[int] = []
         for _, _, _, kind, _, found, _ in parsed:
-            owner = None
-            if kind != "alias":
-                owner = front.get(found[0])
-                for each in found[1:]:
-                    if front.get(each) != owner or owner is None:
-                        unsure.append((len(owners), tuple(found)))
-                        owner = None
-                        break
+            owner = _common(front, found) if kind != "alias" else None
+            if owner is None:
+                unsure.append(len(owners))
             owners.append((owner, found))
-        if unsure:
-            known.load_verdicts(found for _, found in unsure)
-            for at, usable in unsure:
-                owners[at] = known.verdicts.get(usable, owners[at])
+        if not unsure:
+            return owners
+        known.load(each for at in unsure for each in _touched(parsed[at]))
+        several: list[int] = []
+        for at in unsure:
+            if parsed[at][3] != "alias":
+                found = parsed[at][5]
+                owners[at] = _common(front, found), found
+                if owners[at][0] is None and len(found) > 1:
+                    several.append(at)
+        if several:
+            known.load_verdicts(tuple(parsed[at][5]) for at in several)
+            for at in several:
+                owners[at] = known.verdicts.get(tuple(parsed[at][5]), owners[at])
         return owners
 
     def _waits(self, found: Sequence[Identifier], owner: Owner) -> bool:
@@ -153,16 +150,16 @@ class ResolveStage:
         pending = self._pending
         return owner[0] in pending or any(each in pending for each in found)
 
-    def _mark(self, found: Sequence[Identifier], previous: str | None, offset: int) -> None:
-        """A message has gone to `link`: what it touches is pending."""
-        if previous is not None:
-            found = [*found, ("user_id", previous), ("anonymous_id", previous)]
-        pending, front = self._pending, self._known.front
-        for each in found:
+    def _mark(self, one: _Parsed, owner: Owner | None) -> None:
+        """A message goes to `link`: what it touches is pending."""
+        pending, front, offset = self._pending, self._known.front, one[0].offset
+        if owner is not None:
+            pending[owner[0]] = offset
+        for each in _touched(one):
             pending[each] = offset
-            owner = front.get(each)
-            if owner is not None:
-                pending[owner[0]] = offset
+            named = front.get(each)
+            if named is not None:
+                pending[named[0]] = offset
 
     def _sweep(self) -> None:
         """What has been answered waits no longer."""
@@ -170,3 +167,19 @@ class ResolveStage:
         if self._pending and answered > self._swept:
             self._pending = {each: offset for each, offset in self._pending.items() if offset > answered}
         self._swept = answered
+
+
+def _common(front: Mapping[Identifier, Owner], found: Sequence[Identifier]) -> Owner | None:
+    """The one profile that all of a message's identifiers are known to be."""
+    owner = front.get(found[0])
+    if len(found) > 1:
+        for each in found:
+            if front.get(each) != owner:
+                return None
+    return owner
+
+
+def _touched(one: _Parsed) -> Sequence[Identifier]:
+    """Every identifier that a message may be about."""
+    found, previous = one[5], one[6]
+    return found if previous is None else (*found, ("user_id", previous), ("anonymous_id", previous))

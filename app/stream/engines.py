@@ -25,9 +25,7 @@ class AssignmentsEngine(StateEngine):
         ready: Called with what is known, once it is whole; and anew when the store had to be mended.
     """
 
-    def __init__(
-        self, home: Home, version: str, partitions: int, ready: Callable[[int, Assignments], None]
-    ) -> None:
+    def __init__(self, home: Home, version: str, partitions: int, ready: Callable[[int, Assignments], None]) -> None:
         super().__init__(home)
         self._version = version
         self._partitions = partitions

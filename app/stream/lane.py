@@ -30,7 +30,10 @@ class Engine(Protocol):
         ...
 
     def process(self, records: Sequence[InRecord]) -> Work:
-        """Compute a batch; its effects are seen by the next batch, and by nobody else yet."""
+        """Compute a batch, or as many of its first records as the work's `src_next` says, at least one.
+
+        Its effects are seen by the next batch, and by nobody else yet.
+        """
         ...
 
     def done(self, work: Work) -> None:
@@ -226,10 +229,21 @@ class Lane:
             work = self.engine.process(records)
             took_s = monotonic() - started_s
         self._computed(took_s)
+        if work.src_next <= records[-1].offset:
+            records = self._put_back(work.src_next)
         self._pace(len(records), took_s)
         await self._committed()
         await self._going.wait()
         self._commit = asyncio.create_task(self._carry_out(work, records))
+
+    def _put_back(self, src_next: int) -> Sequence[InRecord]:
+        """The engine took a part of the newest batch: the rest of it is the next one."""
+        records = self._uncommitted.pop()
+        taken = [record for record in records if record.offset < src_next]
+        self._uncommitted.append(taken)
+        self._queue.appendleft(records[len(taken) :])
+        self._queued += len(records) - len(taken)
+        return taken
 
     async def _take(self) -> Sequence[InRecord] | None:
         """The next batch; None when a commit ended meanwhile, to see whether it failed."""

@@ -92,7 +92,9 @@ class Restore:
         read = BulkRead(self._changelog, partition, start, facts.changelog_end)
         async for records in self._reader.read(read):
             # In a thread: RocksDB lets go of the interpreter, and other partitions decode meanwhile.
-            await asyncio.to_thread(self._apply, store, [(each.key, each.value) for each in records], records[-1].offset)
+            await asyncio.to_thread(
+                self._apply, store, [(each.key, each.value) for each in records], records[-1].offset
+            )
             failpoint(Failpoint.MID_RESTORE)
             done += len(records)
             # By offset, not by count: compaction leaves gaps, and what is left would never reach nothing.

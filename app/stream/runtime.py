@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Set
 from contextlib import AsyncExitStack
 
 from app import configuration
@@ -19,15 +20,19 @@ from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
 from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
-from app.stages.resolve_simple import SimpleResolveStage
-from app.stages.restoring import LogFacts
-from app.stream.engines import ComputeEngine, ResolveEngine, StreamPorts
-from app.stream.lane import Lane, LaneLimits
+from app.stages import link_state, restoring
+from app.stages.assignments import Assignments
+from app.stages.assignments import apply as apply_assignments
+from app.stages.restoring import LogFacts, meta_of
+from app.stream.engines import AssignmentsEngine, ComputeEngine, LinkEngine, ResolveEngine
+from app.stream.lane import Engine, Lane, LaneLimits
 from app.stream.lanes import Lanes
 from app.stream.observe import StreamMetrics
-from app.stream.repair import Repair, append_hidden
-from app.stream.restore import Restore, Restored
-from app.stream.store import StoreBudget, StoreShare
+from app.stream.ports import StreamPorts
+from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
+from app.stream.restore import Apply, Restore, Restored
+from app.stream.state_engine import Home, StateEngine
+from app.stream.store import PartitionStore, StoreBudget, StoreShare
 from app.stream.timers import Serving, TimerPump
 from app.stream.topology import add_agents
 from app.topics import Topics
@@ -81,15 +86,32 @@ class Runtime:
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
         self.engines: dict[int, ComputeEngine] = {}
+        self.resolvers: dict[int, ResolveEngine] = {}
+        self.known: defaultdict[int, asyncio.Future[Assignments]] = defaultdict(asyncio.Future)
+        """Partition of `events.raw` → what it knows, once that is restored."""
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.failed: dict[TP, str] = {}
-        self.restore = Restore(
-            self.topics,
-            self.reader,
-            self._log_facts,
-            self.clock,
-            self.observed.restoring,
-        )
+        self.restores = {
+            self.topics.profiles_in: self._restore(
+                self.topics.profiles_changelog,
+                restoring.apply,
+                lambda partition, store, facts: restoring.check(partition, meta_of(store), facts),
+                self.topics.profiles_in,
+            ),
+            self.topics.identity_links: self._restore(
+                self.topics.identity_changelog,
+                link_state.apply,
+                lambda partition, store, facts: restoring.check(partition, link_state.meta_of(store), facts),
+                self.topics.identity_links,
+            ),
+            # What is known of identity is told by its source itself; the group's place in it says nothing.
+            self.topics.identity_assignments: self._restore(
+                self.topics.identity_assignments,
+                apply_assignments,
+                lambda partition, store, facts: None,
+                self.topics.identity_assignments,
+            ),
+        }
         self.turn = asyncio.Lock()
         self.limits = LaneLimits(
             batch_records=settings.stream.batch_records,
@@ -143,44 +165,89 @@ class Runtime:
     # lanes
 
     def _lane(self, tp: TP, generation: int) -> Lane:
-        if tp.topic == self.topics.events_raw:
-            stage = SimpleResolveStage(self.topics, tp.partition, self.settings.kafka.partitions, self.rules)
-            return self._new_lane(
-                tp, ResolveEngine(stage, self.clock, lambda: self._start_of(tp)), self._ports(tp, None)
-            )
-        engine = ComputeEngine(
-            self.topics,
-            tp.partition,
-            self.settings.kafka.partitions,
-            self.options.data_dir / self.options.name / f"profiles-{tp.partition}",
-            self.share,
-            self.restore,
-            self.clock,
-            generation=generation,
-            cache_bytes=self.settings.stream.store_memory_bytes // 8 // self.settings.kafka.partitions,
-            flush_every_s=self.settings.stream.flush_interval_s,
-            before=lambda: self.lanes.gone(tp),
-            restored=self._restored,
-            quarantined=self.observed.quarantined,
-        )
-        self.engines[tp.partition] = engine
+        engine = self._engine(tp, generation)
         ports = self._ports(tp, engine)
-        engine.ports = ports
+        if isinstance(engine, StateEngine):
+            engine.ports = ports
         return self._new_lane(tp, engine, ports)
 
-    def _ports(self, tp: TP, engine: ComputeEngine | None) -> StreamPorts:
+    def _engine(self, tp: TP, generation: int) -> ResolveEngine | StateEngine:
+        topics, partition, partitions = self.topics, tp.partition, self.settings.kafka.partitions
+        if tp.topic == topics.events_raw:
+            resolver = self.resolvers[partition] = ResolveEngine(
+                topics, partition, self.rules, self.clock,
+                known=lambda: self.known[partition], start=lambda: self._start_of(tp),
+            )  # fmt: skip
+            return resolver
+        if tp.topic == topics.identity_assignments:
+            if self.known[partition].done():
+                del self.known[partition]  # of an earlier lane, whose store is closed
+            return AssignmentsEngine(
+                self._home(tp, f"identifiers-{partition}"), self.rules.link.version(), partitions, self._know
+            )
+        if tp.topic == topics.identity_links:
+            return LinkEngine(self._home(tp, "graph"), topics, partitions, generation=generation)
+        engine = self.engines[partition] = ComputeEngine(
+            self._home(tp, f"profiles-{partition}"),
+            topics,
+            partitions,
+            generation=generation,
+            cache_bytes=self.settings.stream.store_memory_bytes // 8 // partitions,
+        )
+        return engine
+
+    def _home(self, tp: TP, directory: str) -> Home:
+        return Home(
+            directory=self.options.data_dir / self.options.name / directory,
+            partition=tp.partition,
+            share=self.share,
+            restore=self.restores[tp.topic],
+            clock=self.clock,
+            flush_every_s=self.settings.stream.flush_interval_s,
+            before=lambda: self.lanes.gone(tp),
+            restored=lambda partition, restored: self._restored(tp, restored),
+            quarantined=self.observed.quarantined,
+        )
+
+    def _restore(
+        self, changelog: str, apply: Apply, check: Callable[[int, PartitionStore, LogFacts], None], source: str
+    ) -> Restore:
+        return Restore(
+            changelog,
+            apply,
+            check,
+            self.reader,
+            lambda partition: self._log_facts(source, changelog, partition),
+            self.clock,
+            self.observed.restoring,
+        )
+
+    def _know(self, partition: int, known: Assignments) -> None:
+        if self.known[partition].done():
+            del self.known[partition]  # the store was mended
+            self.resolvers[partition].know(known)
+        self.known[partition].set_result(known)
+
+    def _ports(self, tp: TP, engine: ResolveEngine | StateEngine) -> StreamPorts:
+        changelog, repair = "", None
+        if isinstance(engine, ComputeEngine):
+            changelog = self.topics.profiles_changelog
+            repair = self._repair(changelog, tp.partition, engine, is_profile_state)
+        elif isinstance(engine, LinkEngine):
+            changelog = self.topics.identity_changelog
+            repair = self._repair(changelog, tp.partition, engine, is_graph_state)
         return StreamPorts(
             self.producer,
-            self.topics,
+            changelog,
             tp.partition,
             self.fence,
-            engine.write if engine is not None else None,
-            self._repair(tp.partition),
+            engine.write if isinstance(engine, StateEngine) else None,
+            repair,
             _failpoint,
             self.observed.step(tp.topic),
         )
 
-    def _new_lane(self, tp: TP, engine: ResolveEngine | ComputeEngine, ports: StreamPorts) -> Lane:
+    def _new_lane(self, tp: TP, engine: Engine, ports: StreamPorts) -> Lane:
         return Lane(
             f"{tp.topic}-{tp.partition}",
             engine,
@@ -203,24 +270,26 @@ class Runtime:
             # Another owner, or a bug: this process must not go on as if it were whole.
             self.failure.set_result(error)
 
-    def _repair(self, partition: int) -> Repair:
+    def _repair(self, changelog: str, partition: int, engine: StateEngine, is_state: Callable[[bytes], bool]) -> Repair:
         async def repair(start: int, end: int, newer: Set[bytes]) -> int:
             log.error(
                 "somebody else wrote to this partition's changelog; what that hides is appended again",
-                partition=partition, first_offset=start, records=end - start,
+                changelog=changelog, partition=partition, first_offset=start, records=end - start,
             )  # fmt: skip
             self.metrics[catalogue.FOREIGN_WRITES].labels(str(partition)).inc(end - start)
-            store = self.engines[partition].store
-            assert store is not None, "a partition that commits has a store"
+            assert engine.store is not None, "a partition that commits has a store"
             return await append_hidden(
-                self.topics.profiles_changelog, partition, store, self.reader, self.producer, start, end, newer
+                changelog, partition, engine.store, self.reader, self.producer, start, end, newer, is_state
             )
 
         return repair
 
-    def _restored(self, partition: int, restored: Restored) -> None:
-        self.observed.restored(partition, restored.records, restored.seconds)
-        log.info("serving", partition=partition, restored_records=restored.records, seconds=round(restored.seconds, 2))
+    def _restored(self, tp: TP, restored: Restored) -> None:
+        self.observed.restored(tp.partition, restored.records, restored.seconds)
+        log.info(
+            "serving", topic=tp.topic, partition=tp.partition, restored_records=restored.records,
+            seconds=round(restored.seconds, 2),
+        )  # fmt: skip
 
     # what others ask
 
@@ -253,18 +322,19 @@ class Runtime:
         starts = await self.admin.beginning_offsets([place])
         return max(committed[place] or 0, starts[place])
 
-    async def _log_facts(self, partition: int) -> LogFacts:
-        source, changelog = (self.topics.profiles_in, partition), (self.topics.profiles_changelog, partition)
-        described = await self.admin.describe([self.topics.profiles_in])
-        ends = await self.admin.end_offsets([source, changelog])
-        starts = await self.admin.beginning_offsets([changelog])
+    async def _log_facts(self, topic: str, changelog: str, partition: int) -> LogFacts:
+        source, log_ = (topic, partition), (changelog, partition)
+        described = await self.admin.describe([topic])
+        ends = await self.admin.end_offsets([source, log_])
+        starts = await self.admin.beginning_offsets([log_])
         committed = await self.admin.committed(group_of(self.settings), [source])
         return LogFacts(
-            epoch=described[self.topics.profiles_in].topic_id.replace("-", ""),
+            source=topic,
+            epoch=described[topic].topic_id.replace("-", ""),
             source_end=ends[source],
             committed=committed[source],
-            changelog_start=starts[changelog],
-            changelog_end=ends[changelog],
+            changelog_start=starts[log_],
+            changelog_end=ends[log_],
         )
 
     async def _beat(self, watchdog: Watchdog) -> None:

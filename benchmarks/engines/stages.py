@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from app.definitions.model import Catalog, Definition, Subscription
 from app.identity.rules import IdentityRules
@@ -13,6 +12,8 @@ from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
+from benchmarks.engines.identity import identity_costs
+from benchmarks.engines.memory import Memory, Record
 from benchmarks.events import events
 
 BATCH = 2_000
@@ -25,40 +26,6 @@ DEFINITIONS = (
     Definition("buyers", "audience", "event('Order Completed').where(property('revenue') >= 50).count() >= 1"),
     Definition("window_shoppers", "audience", "trait('viewers') = true AND NOT trait('buyers') = true"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-
-
-class Memory:
-    """A store that costs nothing, so that what is measured is the stage."""
-
-    def __init__(self) -> None:
-        self.data: dict[bytes, bytes] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.data.get(key)
-
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return [self.data.get(key) for key in keys]
-
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
-        return iter(sorted(key for key in self.data if key.startswith(prefix)))
-
-    def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
-        return iter(())
-
-    def write(self, writes: Mapping[bytes, bytes | None]) -> None:
-        for key, value in writes.items():
-            if value is None:
-                self.data.pop(key, None)
-            else:
-                self.data[key] = value
 
 
 def stage_costs(seed: int, count: int = 60_000) -> list[str]:
@@ -77,7 +44,7 @@ def stage_costs(seed: int, count: int = 60_000) -> list[str]:
     lines = [f"{resolving_s * 1e6 / count:6.2f} µs  resolve: parse, check, find the profile, pass on"]
     for number in (0, len(DEFINITIONS)):
         lines.append(_compute(topics, forwarded, DEFINITIONS[:number]))
-    return lines
+    return lines + identity_costs(seed)
 
 
 def _compute(topics: Topics, forwarded: Sequence[Record], definitions: Sequence[Definition]) -> str:

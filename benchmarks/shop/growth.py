@@ -19,7 +19,8 @@ from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
-from benchmarks.engines.stages import BATCH, EPOCH, Memory, Record
+from benchmarks.engines.memory import Memory, Record
+from benchmarks.engines.stages import BATCH, EPOCH
 from benchmarks.figures import middle, percentile, ratio
 from benchmarks.peers import shop_profile
 from benchmarks.report import table

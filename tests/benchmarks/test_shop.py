@@ -20,7 +20,8 @@ from app.topics import Topics
 from benchmarks.bench import Bench, Status
 from benchmarks.engines import engines, shop_engines
 from benchmarks.engines.hops import Hops
-from benchmarks.engines.stages import EPOCH, Memory, Record
+from benchmarks.engines.memory import Memory, Record
+from benchmarks.engines.stages import EPOCH
 from benchmarks.peers import shop_profile
 from benchmarks.process import parse as parse_mark
 from benchmarks.shop import growth, job

@@ -50,3 +50,24 @@ def tangled_messages(random: Random, count: int, again: float = 0.0) -> list[dic
             ]  # fmt: skip
         made.append(message)
     return made
+
+
+def linked_messages(random: Random, count: int) -> list[dict[str, Any]]:
+    """Up to 50 devices, addresses and customer numbers that come alone at first, and then turn out to be together."""
+    numbers = range(random.choice((8, 20, 50)))
+    together = random.choice((0.05, 0.2, 0.4))
+    made: list[dict[str, Any]] = []
+    for _ in range(count):
+        message: dict[str, Any] = {"type": "track", "event": "Seen", "context": {}}
+        for number in random.sample(numbers, 2 if random.random() < together else 1):
+            if number % 3 == 0 or "anonymousId" not in message:
+                message["anonymousId"] = f"device-{number}"
+            elif number % 3 == 1:
+                message["context"]["traits"] = {"email": f"{number}@example.org"}
+            else:
+                crm = {"type": "crm", "id": f"c{number}", "collection": "users", "encoding": "none"}
+                message["context"]["externalIds"] = [crm]
+        if random.random() < together / 3:
+            message |= {"type": "alias", "previousId": f"device-{random.choice(numbers)}", "userId": "u0"}
+        made.append(message)
+    return made

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.test_negative_controls import ROOT, Planted
 
 SEEDS = ("700000", "60")
-RARE = {"requests beside what went straight before them": ("700675", "1")}
+RARE = {"requests beside what went straight before them": ("701176", "1")}
 """What needs a rare schedule to show."""
 
 
@@ -20,7 +20,7 @@ PLANTED = [
     Planted(
         "nobody waits for an answer",
         "app/stages/resolve.py",
-        "if owner is None or (pending and self._waits(found, owner)):",
+        "if owner is None or (pending and self._waits(one[5], owner)):",
         "if owner is None:",
     ),
     Planted(

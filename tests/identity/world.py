@@ -41,6 +41,8 @@ class Faults:
     change_rules: float = 0.0
     slow_link: bool = False
     """It does something only when it must, or now and then."""
+    slow_news: bool = False
+    """So do those who read assignments: what a partition knows is old."""
 
 
 @dataclass
@@ -108,7 +110,8 @@ class IdentityWorld:
                 more.append(lambda host=host: self._commit_offset(host))
             if host.store.unflushed and self.random.random() < 0.05:
                 more.append(host.store.flush)
-            if not (host is self.linker and self.faults.slow_link and steps and self.random.random() < 0.9):
+            slow = self.faults.slow_link if host is self.linker else self.faults.slow_news and host in self.feeders
+            if not (slow and steps and self.random.random() < 0.95):
                 steps += more
         return steps or ([self._arrive] if self.arrivals else [])
 

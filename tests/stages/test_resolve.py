@@ -186,6 +186,14 @@ def test_an_alias_holds_up_its_previous_id_whatever_that_is() -> None:
     assert [each["offset"] for each in asked(work)] == [10, 11, 12]
 
 
+def test_an_alias_holds_up_the_profile_of_its_previous_id() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("anonymous_id", "old"), ("email", "e"))
+    rig.known.front.clear()
+    work = rig.take({"type": "alias", "userId": "u", "previousId": "old"}, {"context": {"traits": {"email": "e"}}})
+    assert [each["offset"] for each in asked(work)] == [10, 11]
+
+
 def test_a_later_assignment_counts() -> None:
     rig = Rig()
     rig.assign(ANN, ("user_id", "ann"))
