@@ -161,21 +161,39 @@ STALLED = _gauge(
 )
 
 # State.
+LINKED = _counter(
+    "events_linked_total",
+    (),
+    "Events that went to the linker: an identifier, or what identifiers have to do with each other, was new to them.",
+    "A large share of all events: identifiers change with each event; see identity.blocked and identity.limits.",
+)
+MERGED = _counter(
+    "profiles_merged_total",
+    (),
+    "Profiles that have become part of another.",
+    "A sudden rise: a value that many share is taken for an identifier; block it (identity.blocked).",
+)
+SET_ASIDE = _counter(
+    "identifiers_set_aside_total",
+    (),
+    "Messages of which an identifier was left aside, because a limit of identity stood in the way.",
+    "Rising: several people share a device or an address, or a limit is too low (identity.limits).",
+)
 RESTORED = _counter(
-    "restored_profiles_total",
-    ("partition",),
-    "Profile records read back from the changelog into a store.",
+    "restored_records_total",
+    ("topic", "partition"),
+    "Records read back from a changelog into a store.",
     "Growing at every restart: the data directory does not survive; give the worker a lasting volume.",
 )
 RESTORE_SECONDS = _gauge(
     "restore_seconds",
-    ("partition",),
+    ("topic", "partition"),
     "How long the last restore of a partition took.",
     "Long: a faster disk, more partitions, or a data directory that survives.",
 )
 RESTORE_REMAINING = _gauge(
     "restore_remaining_records",
-    ("partition",),
+    ("topic", "partition"),
     "Changelog records still to be read before a partition serves.",
     "Not falling: the broker does not answer the bulk reader; see the log.",
 )

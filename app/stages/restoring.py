@@ -66,14 +66,16 @@ def check(partition: int, meta: Position | None, facts: LogFacts) -> None:
         raise StateError(
             partition,
             StateErrorReason.SOURCE_CUT,
-            f"{facts.source} ends at {facts.source_end}, but records up to {src_next} were applied: the broker lost some",
+            f"{facts.source} ends at {facts.source_end}, but records up to {src_next} were applied: the broker lost "
+            "some",
         )
     if facts.committed is not None and facts.committed > src_next:
         raise StateError(
             partition,
             StateErrorReason.CHANGELOG_LOST,
             f"the group has committed {facts.committed}, but store and changelog only reach {src_next}: the changelog "
-            f"was deleted or cut. Bring it back; or reset the group's offsets on {facts.source} to compute all of it again",
+            f"was deleted or cut. Bring it back; or reset the group's offsets on {facts.source} to compute all of it "
+            "again",
         )
 
 

@@ -42,6 +42,9 @@ class StreamMetrics:
         produced = metrics[catalogue.PRODUCED]
         timers = metrics[catalogue.TIMERS_FIRED]
         refreshed = metrics[catalogue.REFRESHED]
+        linked = metrics[catalogue.LINKED]
+        merged = metrics[catalogue.MERGED]
+        aside = metrics[catalogue.SET_ASIDE]
         late = metrics[catalogue.TIMER_LATE]
 
         def observe(work: Work, elapsed_s: float) -> None:
@@ -58,7 +61,10 @@ class StreamMetrics:
                 metrics[catalogue.EVENTS_INVALID].labels(reason).inc(count)
             for kind, count in facts.changes.items():
                 metrics[catalogue.CHANGES].labels(kind).inc(count)
-            for (name, _), records in work.outputs.items():
+            linked.inc(facts.linked)
+            merged.inc(facts.merges)
+            aside.inc(facts.aside)
+            for (name, _), records in (*work.outputs.items(), *work.later.items()):
                 produced.labels(name).inc(len(records))
             now_ms = self._clock.now_ms()
             for due_ms in facts.due_ms:
@@ -66,15 +72,17 @@ class StreamMetrics:
 
         return observe
 
-    def restoring(self, partition: int, done: int, total: int) -> None:
-        """Told how far a restore is."""
-        self._metrics[catalogue.RESTORE_REMAINING].labels(str(partition)).set(total - done)
+    def restoring(self, topic: str) -> Callable[[int, int, int], None]:
+        """Told how far the restores of a topic's state are: partition, changelog offsets done, in all."""
+        remaining = self._metrics[catalogue.RESTORE_REMAINING]
+        return lambda partition, done, total: remaining.labels(topic, str(partition)).set(total - done)
 
-    def restored(self, partition: int, records: int, seconds: float) -> None:
+    def restored(self, topic: str, partition: int, records: int, seconds: float) -> None:
         """Told of a restore that is done."""
-        self._metrics[catalogue.RESTORED].labels(str(partition)).inc(records)
-        self._metrics[catalogue.RESTORE_SECONDS].labels(str(partition)).set(seconds)
-        self._metrics[catalogue.RESTORE_REMAINING].labels(str(partition)).set(0)
+        place = topic, str(partition)
+        self._metrics[catalogue.RESTORED].labels(*place).inc(records)
+        self._metrics[catalogue.RESTORE_SECONDS].labels(*place).set(seconds)
+        self._metrics[catalogue.RESTORE_REMAINING].labels(*place).set(0)
 
     def lags(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Told what each partition lags."""

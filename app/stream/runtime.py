@@ -219,7 +219,7 @@ class Runtime:
             self.reader,
             lambda partition: self._log_facts(source, changelog, partition),
             self.clock,
-            self.observed.restoring,
+            self.observed.restoring(source),
         )
 
     def _know(self, partition: int, known: Assignments) -> None:
@@ -285,7 +285,7 @@ class Runtime:
         return repair
 
     def _restored(self, tp: TP, restored: Restored) -> None:
-        self.observed.restored(tp.partition, restored.records, restored.seconds)
+        self.observed.restored(tp.topic, tp.partition, restored.records, restored.seconds)
         log.info(
             "serving", topic=tp.topic, partition=tp.partition, restored_records=restored.records,
             seconds=round(restored.seconds, 2),

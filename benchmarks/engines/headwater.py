@@ -36,9 +36,9 @@ from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
 from app.stages.restoring import LogFacts
 from app.stages.seen import SeenWindow
-from app.stream.engines import StreamPorts
 from app.stream.lane import Lane, LaneLimits
 from app.stream.lanes import Lanes
+from app.stream.ports import StreamPorts
 from app.stream.restore import Restore
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
 from app.topics import Topics, partition_of
@@ -214,7 +214,13 @@ class Run:
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
         self.turn = asyncio.Lock()
         self.restore = Restore(
-            self.topics, BulkReader(job.brokers), self._facts, self.clock, lambda partition, done, total: None
+            self.topics.profiles_changelog,
+            restoring.apply,
+            lambda partition, store, facts: restoring.check(partition, restoring.meta_of(store), facts),
+            BulkReader(job.brokers),
+            self._facts,
+            self.clock,
+            lambda partition, done, total: None,
         )
         self.progress = Progress(events=job.events, warm=job.warm)
         self.finished = asyncio.Event()
@@ -255,7 +261,7 @@ class Run:
     def _lane(self, tp: TP, generation: int) -> Lane:
         engine = CountEngine(self, tp.partition)
         ports = StreamPorts(
-            self.producer, self.topics, tp.partition, self.fence, engine.write,
+            self.producer, self.topics.profiles_changelog, tp.partition, self.fence, engine.write,
             None, lambda name: None, self._step,
         )  # fmt: skip
         return Lane(
@@ -283,7 +289,12 @@ class Run:
         if ends[changelog] > starts[changelog] and len(self._to_restore) == PARTITIONS:
             say("restoring")
         return LogFacts(
-            described[self.job.topic].topic_id.replace("-", ""), ends[source], None, starts[changelog], ends[changelog]
+            self.job.topic,
+            described[self.job.topic].topic_id.replace("-", ""),
+            ends[source],
+            None,
+            starts[changelog],
+            ends[changelog],
         )
 
 

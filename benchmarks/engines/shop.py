@@ -26,8 +26,9 @@ from app.settings import DefinitionText, Kafka, Settings, WorkerOptions
 from app.settings.model import Stream
 from app.stages.records import InRecord, Work
 from app.stream.announce import announce
-from app.stream.engines import ComputeEngine, ResolveEngine, StreamPorts
+from app.stream.engines import ComputeEngine, ResolveEngine
 from app.stream.lane import Engine, Lane
+from app.stream.ports import StreamPorts
 from app.stream.runtime import Runtime
 from app.topics import Topics
 from app.transport.batches import TP
@@ -116,11 +117,11 @@ class ShopRuntime(Runtime):
         self._passed = passed
         self._done = done
 
-    def _new_lane(self, tp: TP, engine: ResolveEngine | ComputeEngine, ports: StreamPorts) -> Lane:
+    def _new_lane(self, tp: TP, engine: Engine, ports: StreamPorts) -> Lane:
         lane = super()._new_lane(tp, engine, ports)
         if isinstance(engine, ComputeEngine):
             lane.engine = Followed(engine, computed, self._done)
-        else:
+        elif isinstance(engine, ResolveEngine):
             lane.engine = Followed(engine, passed_on, self._passed)
         return lane
 

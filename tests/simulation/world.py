@@ -273,7 +273,11 @@ class World:
             apply_changelog(store, [(each.key, each.value) for each in records], records[-1].offset)  # type: ignore[arg-type]
         end = self.log.end(TOPICS.profiles_changelog, partition)
         source_end = self.log.end(TOPICS.profiles_in, partition)
-        check(partition, meta_of(store), LogFacts(EPOCH, source_end, self.computers[partition].committed, 0, end))
+        check(
+            partition,
+            meta_of(store),
+            LogFacts(TOPICS.profiles_in, EPOCH, source_end, self.computers[partition].committed, 0, end),
+        )
         self.overlays[partition] = Overlay(store)
         self.stages[partition] = self._compute_stage(partition)
         self.resolve_stages[partition] = self._resolve_stage(partition)

@@ -89,7 +89,7 @@ def test_a_damaged_record_is_not_written_down() -> None:
     assert store.data == {}
 
 
-GOOD = LogFacts(epoch="ab", source_end=100, committed=50, changelog_start=0, changelog_end=10)
+GOOD = LogFacts(source="profiles.in", epoch="ab", source_end=100, committed=50, changelog_start=0, changelog_end=10)
 
 
 def facts(**changed: object) -> LogFacts:

@@ -13,7 +13,7 @@ from app.profiles.state import Profile
 from app.profiles.store import PROFILE
 from app.stages.restoring import apply
 from app.stream.engines import StreamPorts
-from app.stream.repair import append_hidden
+from app.stream.repair import append_hidden, is_profile_state
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
 from app.topics import Topics
 from app.transport.fence import Fence
@@ -36,7 +36,7 @@ async def test_what_a_foreign_write_hides_is_appended_again(
         await admin.ensure_topics([TopicSpec(log, 1, 1, {"cleanup.policy": "compact"})])
 
         async def repair(start: int, end: int, newer: set[bytes]) -> int:
-            return await append_hidden(log, 0, store, reader, mine, start, end, newer)
+            return await append_hidden(log, 0, store, reader, mine, start, end, newer, is_profile_state)
 
         ports = StreamPorts(
             mine, topics, 0, Fence(lambda: 0.0, 10.0), store.write, repair, lambda name: None, lambda name, s: None

@@ -20,6 +20,7 @@ from app.kafka.producer import Producer
 from app.profiles import codec, seen
 from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE
+from app.stages import restoring
 from app.stages.meta import Meta
 from app.stages.restoring import LogFacts, meta_of
 from app.stream.restore import TOMBSTONES_KEPT_MS, Restore
@@ -68,7 +69,16 @@ class Bench:
             self.progress[partition].append((done, total))
 
         reader = BulkReader(self.brokers)
-        return Restore(self.topics, reader, self._facts, self.clock, told, parallel=parallel)
+        return Restore(
+            self.topics.profiles_changelog,
+            restoring.apply,
+            lambda partition, store, facts: restoring.check(partition, restoring.meta_of(store), facts),
+            reader,
+            self._facts,
+            self.clock,
+            told,
+            parallel=parallel,
+        )
 
     async def _facts(self, partition: int) -> LogFacts:
         self._at_once += 1
@@ -77,7 +87,7 @@ class Bench:
         start = (await self.admin.beginning_offsets([place]))[place]
         end = (await self.admin.end_offsets([place]))[place]
         self._at_once -= 1
-        return self.change_facts(LogFacts(EPOCH, 10_000, None, start, end))
+        return self.change_facts(LogFacts("profiles.in", EPOCH, 10_000, None, start, end))
 
     def store(self, partition: int) -> PartitionStore:
         return PartitionStore(self.folder / str(partition), partition, self.share, self.clock.now_ms)
