@@ -217,7 +217,7 @@ def by_hand(seed: int) -> Counter[str]:
         at_ms += 1_000 * random.choice((0, 0, 1, 1, 2, 5))
         timestamp = iso(at_ms - 1_000 * random.choice((0, 0, 0, 1, 2, 4, 12)))
         message: dict[str, Any] = {"timestamp": timestamp, "messageId": f"m{number}"}
-        if random.random() < 0.1:
+        if random.random() < 0.2:
             traits = {"plan": random.choice(("gold", "free")), "until": iso(at_ms + 1_000 * random.randint(-5, 9))}
             message |= {"type": "identify", "traits": dict(random.sample(sorted(traits.items()), random.randint(1, 2)))}
         else:
