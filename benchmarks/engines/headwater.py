@@ -30,6 +30,7 @@ from app.profiles import codec
 from app.profiles.seen import DAY_MS
 from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE
+from app.stages import restoring
 from app.stages.cache import ProfileCache
 from app.stages.meta import Meta
 from app.stages.overlay import Overlay

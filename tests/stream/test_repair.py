@@ -12,7 +12,7 @@ from app.profiles import codec
 from app.profiles.state import Profile
 from app.profiles.store import PROFILE
 from app.stages.restoring import apply
-from app.stream.engines import StreamPorts
+from app.stream.ports import StreamPorts
 from app.stream.repair import append_hidden, is_profile_state
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
 from app.topics import Topics
