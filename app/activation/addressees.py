@@ -31,7 +31,7 @@ def addressees(change: Change) -> list[Addressee]:
         elif kind == "email":
             emails.append(value)
     if not emails:
-        trait = change.custom_traits.get("email")
+        trait = change.custom_trait("email")
         if isinstance(trait, str) and trait:
             emails.append(trait)
     if len(users) == 1 and len(emails) < 2:  # nearly every profile

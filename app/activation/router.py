@@ -7,7 +7,6 @@ message id; the CloudEvent 4 µs more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from orjson import Fragment
@@ -159,14 +158,11 @@ class _Plan:
         if to.email is not None:
             traits.setdefault("email", to.email)  # an identifier: no mapping renames it
         for key, name in self.enrichment:
-            value = _known(change.computed, change.custom_traits, key)
+            value = change.computed.get(key)
+            if value is None:
+                value = change.custom_trait(key)
             if value is not None:
                 traits.setdefault(name, value)
-
-
-def _known(computed: Mapping[str, object], custom: Mapping[str, object], key: str) -> object:
-    value = computed.get(key)
-    return custom.get(key) if value is None else value
 
 
 def _happening(change: Change) -> str:

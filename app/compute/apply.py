@@ -107,7 +107,8 @@ class Application:
         return next_ms
 
     def _write_traits(self, traits: dict[str, Any], at_ms: int, touched: list[int]) -> None:
-        held = self.profile.traits
+        # A new mapping: changes that were made before hold the one that was.
+        held = self.profile.traits = self.profile.traits.copy()
         for key, value in traits.items():
             before = held.get(key)
             # The last writer by event time wins; of two at the same time the later to arrive.
@@ -141,7 +142,7 @@ class Application:
                 at_ms=self.scene.now,
                 sequence=profile.sequence,
                 identifiers=tuple(profile.identifiers),
-                custom_traits=profile.custom_traits(),
+                traits=profile.traits,
                 computed=profile.emitted,
             )
         )

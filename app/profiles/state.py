@@ -42,7 +42,3 @@ class Profile:
         self.traits: dict[str, list[Any]] = {}
         self.cells: dict[str, Cell] = {}
         self.emitted: dict[str, Any] = {}
-
-    def custom_traits(self) -> dict[str, Any]:
-        """Custom traits by key, without the times at which they were written."""
-        return {key: held[0] for key, held in self.traits.items()}
