@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from typing import Any
 
 from app.definitions.plan import DefinitionPlan, Plan, Scene
@@ -16,7 +16,7 @@ Emit = Callable[[DefinitionPlan, Any, Any], None]
 def evaluate(
     plan: Plan,
     scene: Scene,
-    touched: Iterable[int],
+    touched: Collection[int],
     anonymous: bool,
     emit: Emit,
     turns: MutableMapping[int, int] | None = None,
@@ -34,7 +34,7 @@ def evaluate(
         The next instant after `scene.now` at which a comparison with the present can turn; 0 for never.
     """
     definitions, emitted = plan.definitions, scene.profile.emitted
-    pending = sorted(set(touched))
+    pending = sorted(set(touched)) if len(touched) > 1 else [*touched]  # one, at most instants
     next_ms = 0
     for index in pending:  # grows while it runs, only ever behind the current place
         definition = definitions[index]

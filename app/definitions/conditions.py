@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from math import ceil
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from app.definitions import ast
@@ -142,12 +143,14 @@ def is_many(node: ast.Scalar) -> bool:
 def count_cap(node: ast.Comparison) -> int:
     """How many of the newest times are enough to compare a count with a constant; 0 for all of them.
 
-    A count that is greater than the constant by one compares like any greater one. Rounded up to a power of two, so
-    that comparisons with neighbouring numbers share a cell.
+    A count that is greater than the constant by one compares like any greater one, of `>=` and `<` one that equals it
+    does. Rounded up to a power of two, so that comparisons with neighbouring numbers share a cell. No more than that:
+    each time that is kept is a step when it leaves the window.
     """
     if not isinstance(node.left, ast.Chain) or node.comparator not in _ORDERINGS:
         return 0
     (right,) = node.arguments
     if not isinstance(right, ast.Literal) or isinstance(right.value, (str, bool)) or not 0 <= right.value < CAP_MAX:
         return 0
-    return 1 << (int(right.value) + 1).bit_length()
+    enough = ceil(right.value) if node.comparator in ("at_least", "less_than") else int(right.value) + 1
+    return max(2, 1 << (enough - 1).bit_length())

@@ -10,7 +10,7 @@ from app.definitions import ast
 from app.definitions.conditions import Conditions
 from app.definitions.plan import CellPlan, Instants, Scene, Value, Values
 from app.definitions.reducers import finisher
-from app.events.values import date_breakpoints, path_steps, values_at
+from app.events.values import date_breakpoints, path_steps, value_at, values_at
 
 
 class Expressions(Conditions[Scene]):
@@ -64,21 +64,18 @@ class Expressions(Conditions[Scene]):
                 blank = False if self.kinds[key] == "audience" else None
                 return lambda scene: scene.profile.emitted.get(key, blank)
             case ast.Trait(key):
-                steps = path_steps(key)
-                if len(steps) == 1:
-                    (only,) = steps
-                    return lambda scene: _written(scene, only)
-                values = self.values(node)
-                return lambda scene: values(scene)[0]
+                first, *rest = path_steps(key)
+                if not rest:
+                    return lambda scene: _written(scene, first)
+                return lambda scene: value_at(_written(scene, first), rest)
             case ast.Property(path):
-                steps = path_steps(path)
-                if len(steps) == 1:
-                    (only,) = steps
-                    return lambda scene: scene.properties.get(only)
-                return lambda scene: values_at(scene.properties, steps)[0]
+                first, *rest = path_steps(path)
+                if not rest:
+                    return lambda scene: scene.properties.get(first)
+                return lambda scene: value_at(scene.properties.get(first), rest)
             case ast.Context(path):
-                steps = path_steps(path)
-                return lambda scene: values_at(scene.context, steps)[0]
+                first, *rest = path_steps(path)
+                return lambda scene: value_at(scene.context.get(first), rest)
             case ast.Chain():
                 return self.chain(node, cap)
             case _:

@@ -39,6 +39,7 @@ __all__ = [
     "rounded",
     "same",
     "text",
+    "value_at",
     "values_at",
 ]
 
@@ -107,6 +108,15 @@ def path_steps(path: str) -> tuple[str, ...]:
 def has_each(steps: Sequence[str]) -> bool:
     """Whether a path can lead to several values."""
     return EACH in steps
+
+
+def value_at(root: Json, steps: Sequence[str]) -> Json:
+    """The one value that a path without `$` leads to."""
+    for step in steps:
+        if type(root) is not dict:
+            return None
+        root = root.get(step)
+    return root
 
 
 def values_at(root: Json, steps: Sequence[str]) -> list[Json]:

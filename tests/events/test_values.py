@@ -31,6 +31,7 @@ from app.events.values import (
     rounded,
     same,
     text,
+    value_at,
     values_at,
 )
 from tests.oracle import values as oracle
@@ -210,6 +211,8 @@ def test_paths_are_the_oracles(root: Json, path: str) -> None:
     assert list(path_steps(path)) == oracle.path_steps(path)
     assert values_at(root, path_steps(path)) == oracle.values_at(root, path)
     assert has_each(path_steps(path)) is oracle.has_each(path)
+    if not has_each(path_steps(path)):
+        assert [value_at(root, path_steps(path))] == oracle.values_at(root, path)
 
 
 @many
