@@ -11,6 +11,9 @@ TimeMs = NewType("TimeMs", int)
 """An instant: milliseconds since 1970-01-01 UTC."""
 
 MESSAGE_NAMESPACE = UUID("6f0d3b0e-8f0a-5a57-9c39-6b2b7a1c1d7e")
+_NAMESPACE = MESSAGE_NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""A UUID's 17th digit, whose upper two bits are 10."""
 
 
 def message_id(
@@ -32,10 +35,9 @@ def derived_id(message: str, *parts: str) -> str:
 
 
 def _uuid5(name: str) -> str:
-    """`str(uuid.uuid5(MESSAGE_NAMESPACE, name))` in a third of its time: each change and payload needs one."""
-    digest = int.from_bytes(sha1(MESSAGE_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16], "big")
-    text = f"{digest & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x5000 << 64 | 0x8000 << 48:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """`str(uuid.uuid5(MESSAGE_NAMESPACE, name))` in a fifth of its time: each change and payload needs one."""
+    text = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def profile_id(identifier_type: str, value: str) -> ProfileId:

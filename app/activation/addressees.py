@@ -30,7 +30,7 @@ def addressees(change: Change, choices: Mapping[str, IdChoice] = ALL) -> list[Ad
     """
     if change.kind == "audience" and not change.value:
         choices = ALL
-    trait = change.custom_traits.get("email")
+    trait = change.custom_trait("email")
     email = trait if isinstance(trait, str) and trait else None
     everybody = _addressees(change.identifiers, email, choices)
     if change.told is None:

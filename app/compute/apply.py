@@ -120,7 +120,7 @@ class Application:
         return list(range(len(plan.definitions)))
 
     def _fold(self, message: Message, cells: Iterable[tuple[CellPlan, Fold]], at_ms: int, touched: list[int]) -> int:
-        scene, held = self.scene, self.profile.cells
+        scene, held, by_cell = self.scene, self.profile.cells, self.plan.by_cell
         scene.properties = properties_of(message)
         scene.context = message.get("context") or {}
         scene.source = id_text(message.get("sourceId"))
@@ -128,17 +128,19 @@ class Application:
         now = scene.now
         next_ms = 0
         for cell, fold in cells:
-            filled = fold(scene, held.get(cell.id))
+            cell_id = cell.id
+            filled = fold(scene, held.get(cell_id))
             if filled is None:
                 continue
-            held[cell.id] = filled
-            touched.extend(self.plan.by_cell[cell.id])
-            if cell.timed:
-                next_ms = earliest(next_ms, cell.kind.next_flip_ms(filled, now))
+            held[cell_id] = filled
+            touched.extend(by_cell[cell_id])
+            if cell.timed and (due_ms := cell.kind.next_flip_ms(filled, now)) and (not next_ms or due_ms < next_ms):
+                next_ms = due_ms
         return next_ms
 
     def _write_traits(self, traits: dict[str, Any], at_ms: int, touched: list[int]) -> None:
-        held = self.profile.traits
+        # A new mapping: changes that were made before hold the one that was.
+        held = self.profile.traits = self.profile.traits.copy()
         for key, value in traits.items():
             written = [value, at_ms, self.scene.arrival]
             before = held.get(key)
@@ -197,7 +199,7 @@ class Application:
             at_ms=self.scene.now,
             sequence=profile.sequence,
             identifiers=tuple(profile.identifiers),
-            custom_traits=profile.custom_traits(),
+            traits=profile.traits,
             computed=profile.emitted,
             origin=origin,
             told=told,
@@ -214,4 +216,4 @@ def arrival(received_ms: int, offset: int) -> int:
 
 def is_anonymous(profile: Profile) -> bool:
     """Whether a profile has none of the identifiers that make a person known."""
-    return not any(kind in IDENTIFYING_TYPES for kind, _ in profile.identifiers)
+    return IDENTIFYING_TYPES.isdisjoint([kind for kind, _ in profile.identifiers])

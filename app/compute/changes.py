@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import msgspec
 
 from app.definitions.model import Kind
 
 Origin = Literal["live", "backfill", "resync", "merge", "identifier"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One definition's answer for one profile is another than it was."""
+class Change(msgspec.Struct, frozen=True):
+    """One definition's answer for one profile is another than it was.
+
+    A struct, because there is one or more for each event: made in a fifth of a frozen dataclass's time.
+    """
 
     id: str
     """The message id: the same at every repeat."""
@@ -31,10 +34,15 @@ class Change:
     """Rises by one with each change of the profile."""
     identifiers: tuple[tuple[str, str], ...]
     """(type, value), of the whole profile, in order of first sight."""
-    custom_traits: Mapping[str, Any]
-    """The profile's custom traits at that moment; not to be kept or changed."""
+    traits: Mapping[str, Sequence[Any]]
+    """The profile's custom traits at that moment, each with its value first; not to be changed."""
     computed: Mapping[str, Any]
     """Emitted values by definition key at that moment; not to be kept or changed."""
     origin: Origin = "live"
     told: tuple[tuple[str, str], ...] | None = None
     """Where the value is none that is new: the identifiers that have been told of it, so that only others are."""
+
+    def custom_trait(self, key: str) -> Any:
+        """The value of a custom trait at that moment; None where there was none."""
+        held = self.traits.get(key)
+        return held[0] if held is not None else None

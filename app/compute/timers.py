@@ -6,7 +6,7 @@ an answer can flip is a step of its own, in order. So it does not matter when a 
 
 from __future__ import annotations
 
-from app.compute.evaluate import Emit, earliest, evaluate
+from app.compute.evaluate import Emit, evaluate, next_turn
 from app.definitions.plan import Plan, Scene
 
 
@@ -16,51 +16,48 @@ def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Em
     `scene.now` is the flip's instant whenever `emit` is called.
     """
     profile = scene.profile
-    while profile.armed_due and profile.armed_due <= until_ms:
-        scene.now = profile.armed_due
-        profile.armed_due = _step(plan, scene, anonymous, emit)
+    if profile.armed_due and profile.armed_due <= until_ms:
+        # All are asked once, not at each step: steps come in runs (eight between two visits to a shop), and at most
+        # of them one cell turns.
+        cells, turns = _cells_due(plan, scene), _turns_due(plan, scene)
+        while (now := _first(cells, turns)) and now <= until_ms:
+            scene.now = now
+            _step(plan, scene, cells, turns, anonymous, emit)
+        profile.armed_due = now
     scene.now = until_ms
 
 
-def _step(plan: Plan, scene: Scene, anonymous: bool, emit: Emit) -> int:
-    """One instant: what turns at it is looked at, of the rest only when it turns next."""
-    profile, now = scene.profile, scene.now
-    touched: list[int] = []
-    next_ms = 0
-    for cell_id, held in list(profile.cells.items()):
-        cell = plan.cells.get(cell_id)
-        if cell is None:  # of a definition that is gone
-            del profile.cells[cell_id]
-            continue
-        if not cell.timed:
-            continue
-        # Every earlier instant has had its own step, so what does not turn now stands as it is.
-        due_ms = cell.kind.next_flip_ms(held, now - 1)
-        if due_ms == now:
-            left = cell.kind.advance(held, now)
-            touched.extend(plan.by_cell[cell_id])
-            if left is None:
-                del profile.cells[cell_id]
-                continue
-            profile.cells[cell_id] = left
-            due_ms = cell.kind.next_flip_ms(left, now)
-        next_ms = earliest(next_ms, due_ms)
-    # Behind the cells: a comparison may read one, and to be read at an instant a cell is brought to it.
-    turning, turns_ms = _turning(plan, scene)
-    due_ms = evaluate(plan, scene, [*touched, *turning], anonymous, emit)
-    return earliest(earliest(next_ms, turns_ms), due_ms)
+def _first(cells: dict[str, int], turns: dict[int, int]) -> int:
+    return min(filter(None, (*cells.values(), *turns.values())), default=0)
 
 
-def _turning(plan: Plan, scene: Scene) -> tuple[list[int], int]:
-    """Definitions whose own comparisons with the present turn now; and when the others' turn next, 0 for never."""
-    touched: list[int] = []
-    next_ms = 0
-    for index in plan.turning:
-        turns = plan.definitions[index].turns
-        assert turns is not None
-        for instant in turns(scene):
-            if instant == scene.now:
-                touched.append(index)
-            elif instant > scene.now:
-                next_ms = earliest(next_ms, instant)
-    return touched, next_ms
+def _cells_due(plan: Plan, scene: Scene) -> dict[str, int]:
+    """When each cell turns next, 0 for never; cells of definitions that are gone are dropped."""
+    held, after_ms = scene.profile.cells, scene.profile.armed_due - 1
+    for gone in [cell_id for cell_id in held if cell_id not in plan.cells]:
+        del held[gone]
+    known = [(plan.cells[cell_id], cell) for cell_id, cell in held.items()]
+    return {each.id: each.kind.next_flip_ms(cell, after_ms) for each, cell in known if each.timed}
+
+
+def _turns_due(plan: Plan, scene: Scene) -> dict[int, int]:
+    """When each definition's own comparisons with the present turn next, 0 for never."""
+    after_ms = scene.profile.armed_due - 1
+    return {index: next_turn(plan.definitions[index], scene, after_ms) for index in plan.turning}
+
+
+def _step(plan: Plan, scene: Scene, cells: dict[str, int], turns: dict[int, int], anonymous: bool, emit: Emit) -> None:
+    """One instant: what turns at it is looked at, and when that turns next; the rest stands as it is."""
+    held, now = scene.profile.cells, scene.now
+    touched = [index for index, due_ms in turns.items() if due_ms == now]
+    for cell_id in [cell_id for cell_id, due_ms in cells.items() if due_ms == now]:
+        kind = plan.cells[cell_id].kind
+        left = kind.advance(held[cell_id], now)
+        if left is None:
+            del held[cell_id], cells[cell_id]
+        else:
+            held[cell_id] = left
+            cells[cell_id] = kind.next_flip_ms(left, now)
+        touched.extend(plan.by_cell[cell_id])
+    # What a comparison with the present reads changes only with what its definition is evaluated for.
+    evaluate(plan, scene, touched, anonymous, emit, turns)

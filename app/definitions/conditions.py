@@ -4,12 +4,13 @@ made where `$` is."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from math import ceil
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from app.definitions import ast
-from app.events.values import comparator, date_comparator, has_each, path_steps
+from app.events.values import Json, comparator, comparator_with, date_comparator, has_each, path_steps
 
 CAP_MAX = 1_024
 """A count that is compared with more than this keeps every time in its window."""
@@ -57,8 +58,7 @@ class Conditions(ABC, Generic[S]):
             case ast.And(conditions):
                 return every([self.condition(each) for each in conditions])
             case ast.Or(conditions):
-                tests = [self.condition(each) for each in conditions]
-                return lambda scene: any(test(scene) for test in tests)
+                return some([self.condition(each) for each in conditions])
             case ast.Not(inner):
                 test = self.condition(inner)
                 return lambda scene: not test(scene)
@@ -72,13 +72,11 @@ class Conditions(ABC, Generic[S]):
                 assert_never(node)
 
     def _comparison(self, node: ast.Comparison) -> Test[S]:
+        if all(isinstance(each, ast.Literal) for each in node.arguments):
+            return self._comparison_with(node, [each.value for each in node.arguments if isinstance(each, ast.Literal)])
         holds = comparator(node.comparator)
-        scalars = (node.left, *node.arguments)
-        if not any(map(is_many, scalars)):
+        if not any(map(is_many, (node.left, *node.arguments))):
             left = self.value(node.left, count_cap(node))
-            if all(isinstance(each, ast.Literal) for each in node.arguments):
-                constants = tuple(each.value for each in node.arguments if isinstance(each, ast.Literal))
-                return lambda scene: holds(left(scene), constants)
             rights = [self.value(each) for each in node.arguments]
             return lambda scene: holds(left(scene), [right(scene) for right in rights])
         lefts = self.values(node.left)
@@ -94,6 +92,17 @@ class Conditions(ABC, Generic[S]):
             holds(value, rights) for value, *rights in product(lefts(scene), *(each(scene) for each in many))
         )
 
+    def _comparison_with(self, node: ast.Comparison, constants: Sequence[Json]) -> Test[S]:
+        if not is_many(node.left):
+            left, passes = self.value(node.left, count_cap(node)), comparator_with(node.comparator, constants)
+            return lambda scene: passes(left(scene))
+        lefts = self.values(node.left)
+        if node.comparator == "omits":
+            contains = comparator_with("contains", constants)
+            return lambda scene: not any(map(contains, lefts(scene)))
+        passes = comparator_with(node.comparator, constants)
+        return lambda scene: any(map(passes, lefts(scene)))
+
     def date_comparison(self, node: ast.DateComparison) -> Test[S]:
         """A closure that compares a date with the present."""
         holds, duration_ms = date_comparator(node.comparator), node.duration_ms
@@ -106,9 +115,20 @@ class Conditions(ABC, Generic[S]):
 
 def every(tests: list[Test[S]]) -> Test[S]:
     """One test of several, which all have to hold."""
-    if len(tests) == 1:
-        return tests[0]
-    return lambda scene: all(test(scene) for test in tests)
+    first, *rest = tests
+    if not rest:
+        return first
+    others = every(rest)
+    return lambda scene: first(scene) and others(scene)  # half of the time of all() over a generator
+
+
+def some(tests: list[Test[S]]) -> Test[S]:
+    """One test of several, of which one has to hold."""
+    first, *rest = tests
+    if not rest:
+        return first
+    others = some(rest)
+    return lambda scene: first(scene) or others(scene)
 
 
 def is_many(node: ast.Scalar) -> bool:
@@ -123,12 +143,14 @@ def is_many(node: ast.Scalar) -> bool:
 def count_cap(node: ast.Comparison) -> int:
     """How many of the newest times are enough to compare a count with a constant; 0 for all of them.
 
-    A count that is greater than the constant by one compares like any greater one. Rounded up to a power of two, so
-    that comparisons with neighbouring numbers share a cell.
+    A count that is greater than the constant by one compares like any greater one, of `>=` and `<` one that equals it
+    does. Rounded up to a power of two, so that comparisons with neighbouring numbers share a cell. No more than that:
+    each time that is kept is a step when it leaves the window.
     """
     if not isinstance(node.left, ast.Chain) or node.comparator not in _ORDERINGS:
         return 0
     (right,) = node.arguments
     if not isinstance(right, ast.Literal) or isinstance(right.value, (str, bool)) or not 0 <= right.value < CAP_MAX:
         return 0
-    return 1 << (int(right.value) + 1).bit_length()
+    enough = ceil(right.value) if node.comparator in ("at_least", "less_than") else int(right.value) + 1
+    return max(2, 1 << (enough - 1).bit_length())

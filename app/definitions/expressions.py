@@ -10,7 +10,7 @@ from app.definitions import ast
 from app.definitions.conditions import Conditions
 from app.definitions.plan import CellPlan, Instants, Scene, Value, Values
 from app.definitions.reducers import finisher
-from app.events.values import date_breakpoints, path_steps, values_at
+from app.events.values import date_breakpoints, path_steps, value_at, values_at
 
 
 class Expressions(Conditions[Scene]):
@@ -64,16 +64,18 @@ class Expressions(Conditions[Scene]):
                 blank = False if self.kinds[key] == "audience" else None
                 return lambda scene: scene.profile.emitted.get(key, blank)
             case ast.Trait(key):
-                steps = path_steps(key)
-                if len(steps) == 1:
-                    (only,) = steps
-                    return lambda scene: _written(scene, only)
-                values = self.values(node)
-                return lambda scene: values(scene)[0]
+                first, *rest = path_steps(key)
+                if not rest:
+                    return lambda scene: _written(scene, first)
+                return lambda scene: value_at(_written(scene, first), rest)
             case ast.Property(path):
-                return _at(path, lambda scene: scene.properties)
+                first, *rest = path_steps(path)
+                if not rest:
+                    return lambda scene: scene.properties.get(first)
+                return lambda scene: value_at(scene.properties.get(first), rest)
             case ast.Context(path):
-                return _at(path, lambda scene: scene.context)
+                first, *rest = path_steps(path)
+                return lambda scene: value_at(scene.context.get(first), rest)
             case ast.Chain():
                 return self.chain(node, cap)
             case _:
@@ -83,6 +85,8 @@ class Expressions(Conditions[Scene]):
         """A closure that gives a chain's value from its cell."""
         plan = self._cell(node, cap)
         cell_id, answer, finish = plan.id, plan.kind.answer, finisher(node.reducer)
+        if node.reducer.name == "count":  # most chains are
+            return lambda scene: answer(scene.profile.cells.get(cell_id), scene.now) or 0
         return lambda scene: finish(answer(scene.profile.cells.get(cell_id), scene.now))
 
 
@@ -95,11 +99,3 @@ def trait_steps(key: str) -> tuple[str, ...]:
 def _written(scene: Scene, key: str) -> Any:
     held = scene.profile.traits.get(key)
     return held[0] if held is not None else None
-
-
-def _at(path: str, root: Callable[[Scene], dict[str, Any]]) -> Value:
-    steps = path_steps(path)
-    if len(steps) == 1:
-        (only,) = steps
-        return lambda scene: root(scene).get(only)
-    return lambda scene: values_at(root(scene), steps)[0]

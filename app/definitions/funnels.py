@@ -63,14 +63,20 @@ class _Level:
         above_ms = self.parent.reach_ms
         return None if above_ms is None or self.window.parent_ms is None else above_ms + self.window.parent_ms
 
-    def take(self, scene: Scene) -> Fact | None:
-        """The fact of an event; None when it can never count."""
-        if not all(test(scene) for test in self.tests):
-            return None
-        values = self.observe(scene) if self.observe is not None else ONE
-        if not values and self.window.gap_ms is None:
-            return None
-        return [scene.at_ms, [read(scene) for read in self.reads], list(values)]
+    def taker(self) -> Callable[[Scene], Fact | None]:
+        """A closure that gives the fact of an event; None when it can never count."""
+        passes = every(self.tests) if self.tests else None
+        observe, needs_values, reads = self.observe, self.window.gap_ms is None, self.reads
+
+        def take(scene: Scene) -> Fact | None:
+            if passes is not None and not passes(scene):
+                return None
+            values = observe(scene) if observe is not None else ONE
+            if not values and needs_values:
+                return None
+            return [scene.at_ms, [read(scene) for read in reads], [*values]]
+
+        return take
 
 
 class FunnelCompiler:
@@ -96,10 +102,10 @@ class FunnelCompiler:
         return funnel, {name: self._fold(funnel, name) for name in names}
 
     def _fold(self, funnel: Funnel, name: str) -> Fold:
-        levels = [level for level in self._levels if level.chain.event == name]
+        takers = [(level.index, level.taker()) for level in self._levels if level.chain.event == name]
 
         def fold(scene: Scene, held: Any) -> Any:
-            facts = [(level.index, fact) for level in levels if (fact := level.take(scene)) is not None]
+            facts = [(index, fact) for index, take in takers if (fact := take(scene)) is not None]
             return funnel.add(held, scene.now, facts) if facts else None
 
         return fold

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.definitions import ast
-from app.definitions.plan import Scene
+from app.definitions.plan import Scene, Values
 from app.events.values import compact_json, exact, has_each, path_steps, plain_number, rounded, text, values_at
 from app.profiles.aggregates import Aggregate, Counted, Extreme, Summed, Texts, as_number
 
@@ -52,17 +52,18 @@ def observer(reducer: ast.Reducer) -> Observe | None:
     if reducer.path is None:
         return None
     steps = path_steps(reducer.path)
+    present = _present(steps)
     match reducer.name:
         case "sum" | "avg":
-            return lambda scene: _numbers(scene, steps)
+            return _numbers(present)
         case "min" | "max":
-            return _best(aggregate(reducer), _texts if reducer.as_type == "string" else _numbers, steps)
+            return _best(aggregate(reducer), (_texts if reducer.as_type == "string" else _numbers)(present))
         case "first" | "last":
             place = -1 if reducer.name == "last" else 0
-            return lambda scene: [[scene.at_ms, scene.arrival, value] for value in _present(scene, steps)[place:][:1]]
+            return lambda scene: [[scene.at_ms, scene.arrival, value] for value in present(scene)[place:][:1]]
     if _whole_arrays(reducer):
-        return lambda scene: [compact_json(values_at(scene.properties, steps))] if _present(scene, steps) else ()
-    return lambda scene: _texts(scene, steps)
+        return lambda scene: [compact_json(values_at(scene.properties, steps))] if present(scene) else ()
+    return _texts(present)
 
 
 def finisher(reducer: ast.Reducer) -> Callable[[Any], Any]:
@@ -98,24 +99,33 @@ def _whole_arrays(reducer: ast.Reducer) -> bool:
     return reducer.as_type == "array" and reducer.path is not None and has_each(path_steps(reducer.path))
 
 
-def _present(scene: Scene, steps: Sequence[str]) -> list[Any]:
-    return [value for value in values_at(scene.properties, steps) if value is not None]
+def _present(steps: Sequence[str]) -> Values:
+    """A closure that gives what there is at a path, without nulls."""
+    if len(steps) > 1 or has_each(steps):
+        return lambda scene: [value for value in values_at(scene.properties, steps) if value is not None]
+    (only,) = steps
+
+    def one(scene: Scene) -> list[Any]:
+        value = scene.properties.get(only)
+        return [] if value is None else [value]
+
+    return one
 
 
-def _numbers(scene: Scene, steps: Sequence[str]) -> list[Any]:
-    return [number for value in values_at(scene.properties, steps) if (number := exact(value)) is not None]
+def _numbers(present: Values) -> Values:
+    return lambda scene: [number for value in present(scene) if (number := exact(value)) is not None]
 
 
-def _texts(scene: Scene, steps: Sequence[str]) -> list[Any]:
-    return [text(value) for value in _present(scene, steps)]
+def _texts(present: Values) -> Values:
+    return lambda scene: [text(value) for value in present(scene)]
 
 
-def _best(kind: Aggregate, values: Callable[[Scene, Sequence[str]], list[Any]], steps: Sequence[str]) -> Observe:
+def _best(kind: Aggregate, values: Values) -> Observe:
     """Of an event only its best value matters."""
     assert isinstance(kind, Extreme)
 
     def observe(scene: Scene) -> Sequence[Any]:
-        found = values(scene, steps)
+        found = values(scene)
         return found if len(found) < 2 else (kind.best(found),)
 
     return observe

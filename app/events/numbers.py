@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TypeAlias
 
 Number: TypeAlias = int | float | Decimal
@@ -20,6 +21,7 @@ EXACT_IN_FLOATS = 2**53
 
 _NUMBER_LIKE = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _INFINITY = float("inf")
+_REMEMBERED_LENGTH_MAX = 32
 _EXPONENT_MAX = 400
 """Past any 64-bit float, and small enough to add exactly."""
 _INTEGER_END = 10 ** (_EXPONENT_MAX + 1)
@@ -40,7 +42,9 @@ def number(value: object) -> Number | None:
         return Decimal(value) if -_INTEGER_END < value < _INTEGER_END else None
     if type(value) is float:
         return value if -_INFINITY < value < _INFINITY else None
-    return _spelled(value) if type(value) is str else None
+    if type(value) is not str:
+        return None
+    return _remembered(value) if len(value) <= _REMEMBERED_LENGTH_MAX else _spelled(value)
 
 
 def _spelled(word: str) -> Number | None:
@@ -54,6 +58,10 @@ def _spelled(word: str) -> Number | None:
     except InvalidOperation:  # an exponent of more digits than Decimal holds
         return None
     return spelled if abs(spelled.adjusted()) <= _EXPONENT_MAX else None
+
+
+_remembered = lru_cache(maxsize=8_192)(_spelled)
+"""Prices, ratings and quantities that come as texts are few and come often."""
 
 
 def as_decimal(plain: Number) -> Decimal:

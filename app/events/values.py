@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from app.events.dates import DateComparator, date_breakpoints, date_comparator, instant
 from app.events.numbers import EXACT, EXACT_IN_FLOATS, Number, as_decimal, exact, number, plain_number, rounded
@@ -27,6 +27,7 @@ __all__ = [
     "as_decimal",
     "compact_json",
     "comparator",
+    "comparator_with",
     "date_breakpoints",
     "date_comparator",
     "exact",
@@ -38,6 +39,7 @@ __all__ = [
     "rounded",
     "same",
     "text",
+    "value_at",
     "values_at",
 ]
 
@@ -108,6 +110,15 @@ def has_each(steps: Sequence[str]) -> bool:
     return EACH in steps
 
 
+def value_at(root: Json, steps: Sequence[str]) -> Json:
+    """The one value that a path without `$` leads to."""
+    for step in steps:
+        if type(root) is not dict:
+            return None
+        root = root.get(step)
+    return root
+
+
 def values_at(root: Json, steps: Sequence[str]) -> list[Json]:
     """All that a path leads to, never nothing: one value, maybe null, or one per element where the path has `$`."""
     value = root
@@ -141,6 +152,41 @@ def comparator(name: str) -> Comparator:
     return _COMPARATORS[name]
 
 
+def comparator_with(name: str, arguments: Sequence[Json]) -> Callable[[Json], bool]:
+    """The comparison of that name with right sides that never change, so that they need not be looked at each time."""
+    holds, right = comparator(name), arguments[0] if len(arguments) == 1 else None
+    in_order = _PLAIN_ORDERS.get(name)
+    if in_order is not None and _is_plain(right):
+
+        def ordered(left: Json) -> bool:
+            kind = type(left)
+            if (kind is int or kind is float) and -EXACT_IN_FLOATS < left < EXACT_IN_FLOATS:  # type: ignore[operator]
+                return in_order(left, right)
+            return holds(left, arguments)
+
+        return ordered
+    if name == "equals" and type(right) is str:
+        return lambda left: left == right if type(left) is str else holds(left, arguments)
+    if name == "contains":
+        words = [text(each) for each in arguments if each is not None]
+        return lambda left: left is not None and any(map(text(left).__contains__, words))
+    return lambda left: holds(left, arguments)
+
+
+def _is_plain(value: Json) -> bool:
+    """Whether Python compares it as the language does, with others like it."""
+    return (type(value) is int or type(value) is float) and -EXACT_IN_FLOATS < value < EXACT_IN_FLOATS
+
+
+_PLAIN_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
+    {
+        "equals": operator.eq,
+        "greater_than": operator.gt,
+        "at_least": operator.ge,
+        "less_than": operator.lt,
+        "at_most": operator.le,
+    }
+)
 _PLAIN = frozenset({int, float})
 
 

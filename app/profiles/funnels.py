@@ -79,9 +79,11 @@ class Step:
 
     def total(self, look: Look) -> Any:
         """The total of the facts that count for the fact that is looked at."""
-        fact, parent = look.fact, look.parent
+        fact, parent, facts = look.fact, look.parent, look.facts[self.index]
+        if not facts or facts[-1][0] <= fact[0]:
+            return None  # a parent that is new, as a rule
         found: Facts = []
-        for child in self._after(fact, look.facts[self.index]):
+        for child in self._after(fact, facts):
             at_ms = child[0]
             if look.now < at_ms + self.near_ms:
                 look.note(at_ms + self.near_ms)
@@ -193,9 +195,9 @@ class Funnel:
         return cell if cell[0] is not None or any(cell[1:]) else None
 
     def _forget(self, cell: list[Any], now_ms: int) -> None:
-        for step in self.steps:
-            if step.forget_ms is not None:
-                drop_until(cell[1 + step.index], now_ms - step.forget_ms)
+        for step, facts in zip(self.steps, cell[1:], strict=True):
+            if facts and step.forget_ms is not None:
+                drop_until(facts, now_ms - step.forget_ms)
 
     def _looked_again(self, cell: list[Any], now_ms: int) -> list[Any]:
         """Look at the parents that are due, and take out those that are settled."""

@@ -27,9 +27,11 @@ def merge(winner: Profile, loser: Profile, kinds: Mapping[str, CellKind], now_ms
     """
     assert now_ms >= max(winner.clock, loser.clock), "time never goes back for a profile"
     winner.cells = _cells(winner.cells, loser.cells, kinds, now_ms)
+    # A new mapping: changes that were made before hold the one that was.
+    traits = winner.traits = winner.traits.copy()
     for key, written in loser.traits.items():
-        if key not in winner.traits or is_later(written, winner.traits[key]):
-            winner.traits[key] = written
+        if key not in traits or is_later(written, traits[key]):
+            traits[key] = written
     winner.identifiers += [each for each in loser.identifiers if each not in winner.identifiers]
     winner.clock = now_ms
     flips = [kinds[cell_id].next_flip_ms(held, now_ms) for cell_id, held in winner.cells.items()]

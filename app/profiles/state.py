@@ -47,10 +47,6 @@ class Profile:
         self.cells: dict[str, Cell] = {}
         self.emitted: dict[str, Any] = {}
 
-    def custom_traits(self) -> dict[str, Any]:
-        """Custom traits by key, without when they were written."""
-        return {key: held[0] for key, held in self.traits.items()}
-
 
 def is_later(written: list[Any], other: list[Any]) -> bool:
     """Whether a custom trait was written after another: by event time, then by arrival."""

@@ -90,9 +90,11 @@ class Total:
     def add(self, cell: Any, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]) -> Any:
         if not values:
             return None
+        total = cell
         for value in values:
-            cell = self.aggregate.add(cell, value)
-        return cell
+            total = self.aggregate.add(total, value)
+        # An extreme that comes back is still the best; other totals come back changed.
+        return None if total is cell and isinstance(self.aggregate, Extreme) else total
 
     def advance(self, cell: Any, now_ms: int) -> Any:
         return cell
@@ -121,7 +123,7 @@ class Spanned:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
-            spans = in_window(at_ms, now_ms, self.near_ms, self.far_ms)
+            return entered(cell, at_ms + self.near_ms, now_ms, at_ms + self.far_ms, values, self._enter)
         return added(cell, now_ms, spans, values, self._enter)
 
     def _enter(self, cell: list[Any], end_ms: int, value: Any) -> None:
@@ -176,7 +178,7 @@ class Peaks:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> list[Any] | None:
         if spans is None:
-            spans = in_window(at_ms, now_ms, self.near_ms, self.far_ms)
+            return entered(cell, at_ms + self.near_ms, now_ms, at_ms + self.far_ms, values, self._enter)
         return added(cell, now_ms, spans, values, self._enter)
 
     def _enter(self, cell: list[Any], end_ms: int, value: Any) -> None:
@@ -238,6 +240,22 @@ Enter: TypeAlias = Callable[[list[Any], int, Any], None]
 """Puts a value into a cell: the cell, when the value leaves it, the value."""
 
 
+def entered(
+    cell: list[Any] | None, start_ms: int, now_ms: int, end_ms: int, values: Sequence[Any], enter: Enter
+) -> list[Any] | None:
+    """The cell with values of which only its window decides; None when they are none or over."""
+    if not values or end_ms <= now_ms:
+        return None
+    if cell is None:
+        cell = [None, [], [], []]
+    for value in values:
+        if start_ms <= now_ms:
+            enter(cell, end_ms, value)
+        else:
+            insort(cell[3], [start_ms, end_ms, value], key=_start_ms)
+    return cell
+
+
 def added(
     cell: list[Any] | None, now_ms: int, spans: Sequence[Span], values: Sequence[Any], enter: Enter
 ) -> list[Any] | None:
@@ -277,7 +295,7 @@ def next_edge_ms(cell: list[Any], now_ms: int) -> int:
     _, ends, _, pending = cell
     first = bisect_right(ends, now_ms)
     end_ms: int = ends[first] if first < len(ends) and ends[first] < FOREVER_MS else 0
-    first = bisect_right(pending, now_ms, key=_start_ms)
+    first = bisect_right(pending, now_ms, key=_start_ms) if pending else 0
     if first == len(pending):
         return end_ms
     start_ms: int = pending[first][0]

@@ -36,7 +36,7 @@ def change(
         at_ms=at_ms,
         sequence=sequence,
         identifiers=identifiers,
-        custom_traits=custom or {},
+        traits={key: [value, at_ms] for key, value in (custom or {}).items()},
         computed=computed or {},
     )
 

@@ -87,6 +87,33 @@ def test_exit_fires_when_a_window_empties_without_an_event() -> None:
     assert person.profile.cells == {}, "nothing is kept of a window that is empty"
 
 
+def test_a_change_has_the_custom_traits_of_its_moment() -> None:
+    person = Person(ACTIVE, audience("pro", "trait('plan') = 'pro'"))
+    person.message(0, type="identify", traits={"plan": "free"})
+    person.message(1)
+    left, entered = person.message(2 * HOUR_MS, type="identify", traits={"plan": "pro", "seats": 3})
+    assert steps([left, entered]) == [("active", False, HOUR_MS + 1), ("pro", True, 2 * HOUR_MS)]
+    assert (left.custom_trait("plan"), left.custom_trait("seats")) == ("free", None)
+    assert (entered.custom_trait("plan"), entered.custom_trait("seats")) == ("pro", 3)
+
+
+def test_a_comparison_with_the_present_follows_what_it_reads_from_step_to_step() -> None:
+    person = Person(
+        trait("due", "event('Order').within(2 hours).last(property('due'))"),
+        audience("near", "trait('due').within_next(1 hour)"),
+    )
+    person.message(0, properties={"due": "2026-01-01T05:00:00Z"})
+    person.message(1, properties={"due": "2026-01-01T03:00:00Z"}, at_ms=-1)
+    # At two hours the order is gone, and with it the date that would come near at four.
+    assert steps(person.time(10 * HOUR_MS)) == [("due", None, 2 * HOUR_MS)]
+    person.message(11 * HOUR_MS, properties={"due": "2026-01-01T12:30:00Z"})
+    assert steps(person.time(20 * HOUR_MS)) == [
+        ("near", True, 11 * HOUR_MS + HOUR_MS // 2),
+        ("near", False, 12 * HOUR_MS + HOUR_MS // 2),
+        ("due", None, 13 * HOUR_MS),
+    ]
+
+
 def test_flips_between_two_records_are_steps_of_their_own_in_order() -> None:
     person = Person(
         audience("soon", "event('Order').within(1 hour).count() >= 1"),

@@ -19,6 +19,7 @@ from app.events.values import (
     as_decimal,
     compact_json,
     comparator,
+    comparator_with,
     date_breakpoints,
     date_comparator,
     exact,
@@ -30,6 +31,7 @@ from app.events.values import (
     rounded,
     same,
     text,
+    value_at,
     values_at,
 )
 from tests.oracle import values as oracle
@@ -154,6 +156,7 @@ def test_comparisons_are_the_oracles(pair: tuple[Json, Json]) -> None:
     for name, how_many in COMPARATORS.items():
         arguments = [] if how_many == 0 else [right]
         assert comparator(name)(left, arguments) is oracle.holds(name, left, arguments), name
+        assert comparator_with(name, arguments)(left) is oracle.holds(name, left, arguments), name
     assert same(left, right) is oracle.same(left, right)
 
 
@@ -162,7 +165,9 @@ def test_comparisons_of_all_edges_with_each_other_are_the_oracles() -> None:
         holds = comparator(name)
         for left in EDGES:
             for right in EDGES:
-                assert holds(left, (right,)) is oracle.holds(name, left, (right,)), (left, name, right)
+                expected = oracle.holds(name, left, (right,))
+                assert holds(left, (right,)) is expected, (left, name, right)
+                assert comparator_with(name, (right,))(left) is expected, (left, name, right)
 
 
 @many
@@ -170,6 +175,7 @@ def test_comparisons_of_all_edges_with_each_other_are_the_oracles() -> None:
 def test_comparisons_with_several_are_the_oracles(left: Json, arguments: list[Json], name: str) -> None:
     for each in (left, arguments[-1]):
         assert comparator(name)(each, arguments) is oracle.holds(name, each, arguments)
+        assert comparator_with(name, arguments)(each) is oracle.holds(name, each, arguments)
 
 
 @many
@@ -205,6 +211,8 @@ def test_paths_are_the_oracles(root: Json, path: str) -> None:
     assert list(path_steps(path)) == oracle.path_steps(path)
     assert values_at(root, path_steps(path)) == oracle.values_at(root, path)
     assert has_each(path_steps(path)) is oracle.has_each(path)
+    if not has_each(path_steps(path)):
+        assert [value_at(root, path_steps(path))] == oracle.values_at(root, path)
 
 
 @many
