@@ -325,7 +325,7 @@ class Runtime:
     async def _log_facts(self, topic: str, changelog: str, partition: int) -> LogFacts:
         source, log_ = (topic, partition), (changelog, partition)
         described = await self.admin.describe([topic])
-        ends = await self.admin.end_offsets([source, log_])
+        ends = await self.admin.end_offsets(list({source, log_}))  # a source may be its own changelog
         starts = await self.admin.beginning_offsets([log_])
         committed = await self.admin.committed(group_of(self.settings), [source])
         return LogFacts(

@@ -39,7 +39,14 @@ async def test_what_a_foreign_write_hides_is_appended_again(
             return await append_hidden(log, 0, store, reader, mine, start, end, newer, is_profile_state)
 
         ports = StreamPorts(
-            mine, topics, 0, Fence(lambda: 0.0, 10.0), store.write, repair, lambda name: None, lambda name, s: None
+            mine,
+            topics.profiles_changelog,
+            0,
+            Fence(lambda: 0.0, 10.0),
+            store.write,
+            repair,
+            lambda name: None,
+            lambda name, s: None,
         )
         first = {ann: profile_at(10), bob: profile_at(11)}
         store.write(first, await ports.append(list(first.items())))
