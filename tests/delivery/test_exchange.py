@@ -383,3 +383,17 @@ def test_a_vendor_is_told_apart_from_the_people_who_send_too_much_to_it():
             assert asyncio.get_running_loop().time() - began_s >= 60
 
     run_jumping(main())
+
+
+def test_a_token_that_is_refused_and_cannot_be_replaced_pauses_at_once():
+    async def main() -> None:
+        logins = [answer(200, {"access_token": "t1"}), answer(400, {"error": "invalid_grant"})]
+        vendor = Vendor(lambda request: logins.pop(0) if str(request.url).endswith("/token") else answer(401))
+        made = rig(configured("salesforce"), vendor)
+        async with running(made):
+            await made.sender.take(0, people(1))
+            await made.until(lambda: made.states() == ["paused"])
+        assert [name for _, name in vendor.seen] == ["token", "UserId__c", "token"]
+        assert made.dead == []
+
+    run_jumping(main())
