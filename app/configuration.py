@@ -175,7 +175,7 @@ def _subscription(destination: Destination, connection: Connection) -> Subscript
         destination=destination.name,
         calls=connection.calls,
         event_names=_event_names(connection.event_names),
-        traits=connection.traits,
+        traits=tuple(dict.fromkeys((*connection.traits, *DESTINATIONS[destination.type].enrich))),
         mapping=tuple(sorted(connection.mapping.items())),
         ids=tuple(sorted((kind, choice) for kind, choice in connection.ids.items() if choice != "all")),
         resend_on_new_identifier=connection.resend_on_new_identifier,
@@ -216,10 +216,35 @@ def _destination_faults(loaded: Loaded) -> Iterator[Fault]:
             yield loaded.positions.fault((*path, "type"), f"no destination type is called {destination.type!r}{hint}")
             continue
         try:
-            _configured(destination)
+            calls = _configured(destination).calls
         except SettingsError as error:
             for fault in error.faults:
                 yield _placed(loaded, (*path, "settings"), fault)
+            calls = DESTINATIONS[destination.type].calls
+        yield from _connection_faults(loaded, index, destination, calls)
+
+
+def _connection_faults(
+    loaded: Loaded, at: int, destination: Destination, calls: tuple[str, ...] | None
+) -> Iterator[Fault]:
+    """Calls that the vendor has no place for, and keys that become one field there."""
+    type_ = DESTINATIONS[destination.type]
+    keys: dict[str, str] = {}
+    for index, connection in enumerate(destination.connect):
+        place = loaded.positions.original(("destinations", at, "connect", index))
+        for call in connection.calls if calls is not None else ():
+            if call not in (calls or ()):
+                needs = f" without {type_.track_needs}" if call in (type_.calls or ()) else ""
+                message = f"{destination.type} takes {', '.join(calls or ())}, and no {call}{needs}"
+                yield loaded.positions.fault((*place, "calls"), message)
+        what = "audience" if connection.audience is not None else "trait"
+        key = connection.audience or connection.trait or ""
+        name = connection.mapping.get(key, key)
+        field = type_.field_name(name)
+        other = keys.setdefault(field, name)
+        if other != name:
+            message = f"{name!r} and {other!r} both become the field {field!r} there; give one another name in mapping"
+            yield loaded.positions.fault((*place, what), message)
 
 
 def _configured(destination: Destination) -> Configured:

@@ -199,7 +199,7 @@ destinations:
     one, two, *rest = faults(tmp_path, text)
     assert one == (2, 21, "destinations.0.type", "no destination type is called 'webhok'; did you mean 'webhook'?")
     assert two[:3] == (3, 21, "destinations.1.type")
-    assert "kafka, webhook" in two[3]
+    assert "known here: amplitude, braze, customerio," in two[3]
     assert (4, 41, "destinations.2.settings.urll") in [fault[:3] for fault in rest]
     assert (4, 40, "destinations.2.settings.url") in [fault[:3] for fault in rest]
 
@@ -231,3 +231,76 @@ def test_the_readmes_example_of_an_error_is_what_is_told(tmp_path: Path, monkeyp
     Path("headwater.yaml").write_text(text)
     (fault,) = configuration.check(Path("headwater.yaml"), {})
     assert str(fault) in (Path(configuration.__file__).parent / "definitions" / "README.md").read_text()
+
+
+def test_keys_that_become_one_field_at_the_vendor_are_found(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - {key: first_time_shopper, query: "event('a').count() >= 1"}
+  - {key: first_time_saver, query: "event('b').count() >= 1"}
+  - {key: other, query: "event('c').count() >= 1"}
+destinations:
+  - name: mails
+    type: mailchimp
+    settings: {api_key: canary-us6, audience_id: a1}
+    connect:
+      - {audience: first_time_shopper}
+      - {audience: first_time_saver}
+      - {audience: other, mapping: {other: FirstTimeS}}
+"""
+    one, two = faults(tmp_path, text)
+    assert one[:3] == (11, 20, "destinations.0.connect.1.audience")
+    assert one[3] == (
+        "'first_time_saver' and 'first_time_shopper' both become the field 'FIRSTTIMES' there; "
+        "give one another name in mapping"
+    )
+    assert two[2] == "destinations.0.connect.2.audience"
+
+
+def test_a_call_that_the_vendor_has_no_place_for_is_refused(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - {key: vip, query: "event('a').count() >= 1"}
+destinations:
+  - name: crm
+    type: pardot
+    settings: {client_id: a, client_secret: s, refresh_token: r, business_unit_id: 0Uv000000000001AAA}
+    connect:
+      - {audience: vip, calls: [identify, track]}
+"""
+    ((line, _, path, message),) = faults(tmp_path, text)
+    assert (line, path, message) == (8, "destinations.0.connect.0.calls", "pardot takes identify, and no track")
+
+
+def test_events_that_a_setting_is_missing_for_are_refused(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - {key: vip, query: "event('a').count() >= 1"}
+destinations:
+  - name: crm
+    type: hubspot
+    settings: {access_token: a}
+    connect: [{audience: vip, calls: [identify, track]}]
+  - name: more
+    type: hubspot
+    settings: {access_token: a, hub_id: "4711"}
+    connect: [{audience: vip, calls: [identify, track]}]
+"""
+    ((line, _, path, message),) = faults(tmp_path, text)
+    assert (line, path) == (7, "destinations.0.connect.0.calls")
+    assert message == "hubspot takes identify, and no track without hub_id"
+
+
+def test_what_a_vendor_insists_on_goes_along(tmp_path: Path) -> None:
+    text = """\
+traits:
+  - {key: orders, query: "event('a').count()"}
+destinations:
+  - name: help
+    type: zendesk
+    settings: {subdomain: acme, access_token: t}
+    connect:
+      - {trait: orders, traits: [plan, name]}
+"""
+    (found,) = configuration.catalog(load(write(tmp_path, text), {}).settings).subscriptions
+    assert found.traits == ("plan", "name", "first_name", "last_name", "firstName", "lastName")

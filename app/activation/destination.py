@@ -1,21 +1,33 @@
-"""A destination is a value: settings, limits, how payloads become a request and how a reply is judged."""
+"""A destination is a value: settings, limits, how payloads become requests and how replies are judged.
+
+Most vendors take one request for a batch and answer it: `build` and `classify`. Where one has to be asked first, or
+works on a job for a while, `converse` is a generator: it yields a request, is given the response, and ends with the
+outcome. Whoever carries it out sees to tokens, rates, time-outs and connections that break, which end it early.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from app.activation.outcome import Failure, Outcome, Response, by_failure, by_status
+from app.activation.fields import FieldName, as_it_is
+from app.activation.memory import Memory
+from app.activation.outcome import Outcome, Reason, Response, by_status
 from app.activation.payload import Payload
+from app.activation.request import Request, get, post, rebased, send
 from app.activation.settings import Secret, read_settings, schema_of, secrets_in
-from app.activation.wire import encode
+from app.activation.token import TokenFlow
+from app.errors import Fault, SettingsError
 
-__all__ = ["Build", "Classify", "Configured", "Destination", "Limits", "Request", "Secret", "post", "settings_schema"]
+__all__ = [
+    "Attempt", "Build", "Classify", "Configured", "Conversation", "Destination", "Limits", "Memory", "Place", "Request",
+    "Secret", "get", "post", "send", "settings_schema",
+]  # fmt: skip
 
 S = TypeVar("S")
 MIB = 1024 * 1024
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +43,148 @@ class Limits:
     """Of one request; a batch above it is halved, a single payload above it is rejected."""
     timeout_s: float = 30.0
     """Whole request, reply included."""
+    reply_bytes_max: int | None = None
+    """How much of a reply is read where it names each item; None: what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request, whole: the body is bytes, so what is signed is what is sent."""
+class Attempt:
+    """The surroundings of one try."""
 
-    method: str
-    url: str | Secret
-    headers: Mapping[str, str | Secret]
-    body: bytes
-
-    def shown(self) -> dict[str, object]:
-        """For people and dead letters: no secret header, and of a secret URL only its origin."""
-        return {
-            "method": self.method,
-            "url": _origin(self.url.reveal()) if isinstance(self.url, Secret) else self.url,
-            "headers": {name: value for name, value in self.headers.items() if not isinstance(value, Secret)},
-        }
+    now_s: int
+    """Unix seconds at its beginning."""
+    memory: Memory = field(default_factory=Memory)
 
 
+class Place(NamedTuple):
+    """With which other payloads one may share a request: those of the same group and another key."""
+
+    key: str
+    """Who it is about, in the vendor's terms."""
+    group: str
+
+
+Conversation = Generator[Request, Response, Outcome]
 Build = Callable[[Sequence[Payload], S, int], Request]
 """(payloads, settings, Unix seconds of this attempt) → request. Pure: the same input gives the same bytes."""
-Classify = Callable[[Response, float], Outcome]
-"""(response, Unix seconds now) → outcome, of the whole request or as Partial of its items."""
+Classify = Callable[[Response, Sequence[Payload], float], Outcome]
+"""(response, the request's payloads, Unix seconds now) → outcome, of the whole request or as Partial of its items."""
+Converse = Callable[[Sequence[Payload], S, Attempt], Conversation]
 
 
 def _as_they_are(limits: Limits, settings: object) -> Limits:
     return limits
 
 
+def _by_profile(payload: Payload, settings: object) -> str | None:
+    return payload.profile
+
+
+def _by_call(payload: Payload, settings: object) -> str:
+    return str(payload.call.get("type"))
+
+
+def _by_status(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
+    return by_status(response, now_s)
+
+
+def _nothing_wrong(settings: object) -> Mapping[str, str]:
+    return {}
+
+
+def _no_token(settings: object) -> TokenFlow | None:
+    return None
+
+
+def _unauthorized(response: Response) -> bool:
+    return response.status == UNAUTHORIZED
+
+
 @dataclass(frozen=True, slots=True)
 class Destination(Generic[S]):
-    """One type of destination."""
+    """One type of destination. Without `build` and `converse` there is no sender: the topic itself is the delivery."""
 
     name: str
     settings: type[S]
     """A frozen dataclass; its fields may be annotated with a `Rule`."""
     limits: Limits
     build: Build[S] | None = None
-    """None: there is no sender, the topic itself is the delivery."""
+    classify: Classify = _by_status
+    converse: Converse[S] | None = None
+    """Instead of the two above."""
+    calls: tuple[str, ...] | None = ("identify", "track")
+    """The calls that it can take, others are refused; None: whatever there is."""
     needs: tuple[str, ...] = ()
     """Identifier types without which a payload is filtered, and counted with that reason."""
-    classify: Classify = by_status
+    key: Callable[[Payload, S], str | None] = field(default=_by_profile)
+    """Who the payload is about in the vendor's terms; None: nobody it could know, so the payload is filtered."""
+    repeats: bool = True
+    """Whether payloads of one change with the same key differ all the same. Where they do not, only the first goes."""
+    group: Callable[[Payload, S], str] = field(default=_by_call)
+    """Payloads of one request have this in common."""
     limits_for: Callable[[Limits, S], Limits] = field(default=_as_they_are)
     """The limits under given settings, where a setting decides one of them."""
+    track_needs: str = ""
+    """The setting without which there are no events."""
+    check: Callable[[S], Mapping[str, str]] = field(default=_nothing_wrong)
+    """Setting → what is wrong with it beside the others."""
+    token: Callable[[S], TokenFlow | None] = field(default=_no_token)
+    token_refused: Callable[[Response], bool] = field(default=_unauthorized)
+    """Whether the reply says that the token is not accepted (any more); asked only where there is one."""
+    field_name: FieldName = as_it_is
+    """What becomes of a key, so that two keys which become one are found when the configuration is checked."""
+    enrich: tuple[str, ...] = ()
+    """Keys of custom or computed traits that the vendor insists on; they go along where the profile has them."""
+
+    @property
+    def sends(self) -> bool:
+        return self.build is not None or self.converse is not None
+
+    def _calls(self, settings: S) -> tuple[str, ...] | None:
+        if not self.track_needs or getattr(settings, self.track_needs) is not None:
+            return self.calls
+        return tuple(call for call in self.calls or () if call != "track")
 
     def configure(self, raw: Mapping[str, object], *, rate_per_s: float | None = None) -> Configured:
         """Raises SettingsError with every fault at once; their file is empty, their path starts at the settings."""
         settings, common = read_settings(self.settings, raw)
+        wrong = self.check(settings)
+        if wrong:
+            raise SettingsError([Fault("", 0, 0, path, message) for path, message in wrong.items()])
         limits = self.limits_for(self.limits, settings)
         if common.timeout_s is not None:
             limits = replace(limits, timeout_s=common.timeout_s)
         if rate_per_s is not None:
             limits = replace(limits, requests_per_s=rate_per_s)
-        build = self.build
+        base_url = common.base_url
 
-        def request(payloads: Sequence[Payload], now_s: int) -> Request:
-            assert build is not None, f"{self.name} has no sender"
-            made = build(payloads, settings, now_s)
-            return replace(made, url=_rebased(made.url, common.base_url)) if common.base_url else made
+        def finish(request: Request) -> Request:
+            url = rebased(request.url, base_url) if base_url else request.url
+            return replace(request, url=url, reply_bytes_max=limits.reply_bytes_max)
 
+        untouched = base_url is None and limits.reply_bytes_max is None
+
+        def converse(payloads: Sequence[Payload], attempt: Attempt) -> Conversation:
+            assert self.sends, f"{self.name} has no sender"
+            if self.converse is not None:
+                made = self.converse(payloads, settings, attempt)
+            else:
+                made = _single(self, payloads, settings, attempt.now_s)
+            return made if untouched else _finished(made, finish)
+
+        token = self.token(settings)
         return Configured(
             type=self.name,
             limits=limits,
+            sends=self.sends,
+            converse=converse,
+            token=replace(token, request=finish(token.request)) if token else None,
+            token_refused=self.token_refused,
+            calls=self._calls(settings),
             needs=self.needs,
-            build=request if build is not None else None,
-            classify=self.classify,
+            key=lambda payload: self.key(payload, settings),
+            group=lambda payload: self.group(payload, settings),
+            repeats=self.repeats,
             secrets=secrets_in(settings),
         )
 
@@ -108,25 +195,26 @@ class Configured:
 
     type: str
     limits: Limits
+    sends: bool
+    converse: Callable[[Sequence[Payload], Attempt], Conversation]
+    token: TokenFlow | None
+    token_refused: Callable[[Response], bool]
+    calls: tuple[str, ...] | None
     needs: tuple[str, ...]
-    build: Callable[[Sequence[Payload], int], Request] | None
-    classify: Classify
+    key: Callable[[Payload], str | None]
+    group: Callable[[Payload], str]
+    repeats: bool
     secrets: tuple[Secret, ...] = field(repr=False)
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
 
-    def judge(self, answer: Response | Failure, now_s: float) -> Outcome:
-        """What the answer means."""
-        return by_failure(answer) if isinstance(answer, Failure) else self.classify(answer, now_s)
-
-
-def post(
-    url: str | Secret, body: object, *, bearer: Secret | None = None, headers: Mapping[str, str | Secret] | None = None
-) -> Request:
-    """A POST of JSON."""
-    all_headers: dict[str, str | Secret] = {"Content-Type": "application/json", **(headers or {})}
-    if bearer is not None:
-        all_headers["Authorization"] = Secret(f"Bearer {bearer.reveal()}")
-    return Request("POST", url, all_headers, encode(body))
+    def place(self, payload: Payload) -> Place | Reason:
+        """With what it may share a request, or why it is nothing for this vendor. Raises InvalidPayload."""
+        if self.calls is not None and payload.call.get("type") not in self.calls:
+            return Reason.UNSUPPORTED_CALL
+        if self.needs and not set(self.needs) <= payload.ids.keys():
+            return Reason.NO_IDENTIFIER
+        key = self.key(payload)
+        return Reason.NO_IDENTIFIER if key is None else Place(key, self.group(payload))
 
 
 def settings_schema(destination: Destination[Any]) -> dict[str, object]:
@@ -134,13 +222,18 @@ def settings_schema(destination: Destination[Any]) -> dict[str, object]:
     return schema_of(destination.settings)
 
 
-def _rebased(url: str | Secret, base_url: str) -> str | Secret:
-    base = urlsplit(base_url)
-    plain = urlsplit(url.reveal() if isinstance(url, Secret) else url)
-    moved = urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + plain.path, plain.query, plain.fragment))
-    return Secret(moved) if isinstance(url, Secret) else moved
+def _single(destination: Destination[S], payloads: Sequence[Payload], settings: S, now_s: int) -> Conversation:
+    assert destination.build is not None
+    response = yield destination.build(payloads, settings, now_s)
+    return destination.classify(response, payloads, now_s)
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+def _finished(conversation: Conversation, finish: Callable[[Request], Request]) -> Conversation:
+    try:
+        request = next(conversation)
+        while True:
+            response = yield finish(request)
+            request = conversation.send(response)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from math import inf
 
 
 class Reason(StrEnum):
@@ -36,6 +37,8 @@ class Reason(StrEnum):
     NOT_SUPPORTED = "not_supported"
     UNREADABLE = "unreadable"
     NO_IDENTIFIER = "no_identifier"
+    UNSUPPORTED_CALL = "unsupported_call"
+    REPEATED = "repeated"
     EXPIRED = "expired"
     TOO_MANY_DEAD = "too_many_dead"
 
@@ -73,6 +76,8 @@ class Retry:
     reason: Reason
     after_s: float | None = None
     """The time that the vendor asked for; none before it."""
+    attempts_max: int | None = None
+    """Given up after so many tries in all, however short they took; None: the sender's patience decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +110,31 @@ class Partial:
 
 
 Outcome = Delivered | Retry | Rejected | Pause | Disabled | Partial
+UNREADABLE_ATTEMPTS_MAX = 3
 
 
-def by_status(response: Response, now_s: float) -> Outcome:
+def unreadable() -> Retry:
+    """An answer that says nothing we understand: a proxy's page, a body cut short. It may have been a passing fault."""
+    return Retry(Reason.UNREADABLE, attempts_max=UNREADABLE_ATTEMPTS_MAX)
+
+
+def by_index(count: int, failed: Mapping[int, Retry | Rejected]) -> Delivered | Partial:
+    """What a batch of so many came to: an item that the vendor does not name was delivered."""
+    return Partial(tuple(failed.get(index, Delivered()) for index in range(count))) if failed else Delivered()
+
+
+def by_status(response: Response, now_s: float, *, reset_header: str = "") -> Outcome:
     """The table above.
 
     Args:
         now_s: Wall-clock time, to read a date in `Retry-After` against.
+        reset_header: In lower case; where the vendor says, in Unix seconds, when its limit starts anew.
     """
     match response.status:
         case status if 200 <= status <= 299:
             return Delivered()
         case 408 | 423 | 425 | 429:
-            return Retry(Reason.THROTTLED, retry_after_s(response.headers, now_s))
+            return Retry(Reason.THROTTLED, _after_s(response, now_s, reset_header))
         case 401 | 403:
             return Pause(Reason.UNAUTHORIZED)
         case 410:
@@ -131,7 +148,7 @@ def by_status(response: Response, now_s: float) -> Outcome:
         case status if status < 500:
             return Rejected(Reason.REFUSED)
         case _:
-            return Retry(Reason.SERVER_ERROR, retry_after_s(response.headers, now_s))
+            return Retry(Reason.SERVER_ERROR, _after_s(response, now_s, reset_header))
 
 
 def by_failure(failure: Failure) -> Outcome:
@@ -154,3 +171,14 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         at = at.replace(tzinfo=UTC)
     wait_s = at.timestamp() - now_s
     return wait_s if wait_s >= 0 else None
+
+
+def _after_s(response: Response, now_s: float, reset_header: str) -> float | None:
+    after_s = retry_after_s(response.headers, now_s)
+    if after_s is not None:
+        return after_s
+    try:
+        wait_s = float(response.headers.get(reset_header, "")) - now_s
+    except ValueError:
+        return None
+    return wait_s if 0 <= wait_s < inf else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -59,13 +60,46 @@ class Payload(msgspec.Struct, frozen=True):
         return next((value for _, value in _items(self.call, "traits")), None)
 
     @property
+    def is_track(self) -> bool:
+        return self.call.get("type") == "track"
+
+    @property
+    def event(self) -> str:
+        """A track's name; empty for other calls."""
+        name = self.call.get("event")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def fields(self) -> JsonObject:
+        """What it tells: a track's properties; of other calls the traits without the e-mail, which is an identifier."""
+        if self.is_track:
+            return dict(_items(self.call, "properties"))
+        return {name: value for name, value in _items(self.call, "traits") if name != "email"}
+
+    @property
+    def traits(self) -> JsonObject:
+        """What it carries of the profile, the e-mail too; a track carries it in its context."""
+        if not self.is_track:
+            return dict(_items(self.call, "traits"))
+        context = self.call.get("context")
+        return dict(_items(context, "traits")) if isinstance(context, dict) else {}
+
+    @property
+    def at_ms(self) -> int:
+        """Raises InvalidPayload where `at` is no instant."""
+        try:
+            return round(datetime.fromisoformat(self.at).timestamp() * 1000)
+        except ValueError:
+            raise InvalidPayload(f"{self.id}: {self.at!r} is no instant") from None
+
+    @property
+    def at_s(self) -> int:
+        return self.at_ms // 1000
+
+    @property
     def ids(self) -> dict[str, str]:
         """Identifier type → value: user_id, anonymous_id, email; those that the message carries."""
-        context = self.call.get("context")
-        traits = self.call.get("traits")
-        if self.call.get("type") == "track" and isinstance(context, dict):
-            traits = context.get("traits")
-        email = traits.get("email") if isinstance(traits, dict) else None
+        email = self.traits.get("email")
         found = {"user_id": self.call.get("userId"), "anonymous_id": self.call.get("anonymousId"), "email": email}
         return {kind: value for kind, value in found.items() if isinstance(value, str) and value}
 

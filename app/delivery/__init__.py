@@ -4,5 +4,6 @@ Takes payload records, batch by batch. Promises, for each destination: every pay
 dead letter that the broker has acked; a profile's payloads in their order; never above the rate; never to an address
 that the guard refuses; bounded memory, and no effect of one destination's trouble on another.
 
-`lane` decides and does nothing; `sender` does what it decides; `transport` is the only one that speaks HTTP.
+`lane` decides and does nothing; `sender` does what it decides; `exchange` carries out what a destination has to say,
+with the token that `tokens` keeps; `transport` is the only one that speaks HTTP.
 """

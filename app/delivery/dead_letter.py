@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote_plus
 
 import orjson
 
@@ -18,6 +19,8 @@ ORIGINAL_BYTES_MAX = 64 * 1024
 SECRET_CHARS_MIN = 6
 """Shorter ones are not struck out of what is shown: they would take half the text with them."""
 HIDDEN = "[secret]"
+SCHEMES = {"Bearer", "Basic", "Klaviyo-API-Key"}
+"""Words beside a secret that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def dead_letter(
         message: In words, beside the reason.
         secrets: Struck out wherever a vendor has echoed them.
     """
-    hide = _Hider(secrets)
+    hide = _Hider([*secrets, *(evidence.request.secrets if evidence.request else ())])
     answer = evidence.answer
     error = {
         "reason": reason.value,
@@ -118,8 +121,8 @@ class _Hider:
 
 
 def _parts(secret: str) -> set[str]:
-    """The forms in which a vendor can echo a secret: whole, one of several keys, a URL's path."""
-    parts = {secret, *secret.split()}
+    """The forms in which a vendor can echo a secret: whole, one of several keys, a URL's path, in a form's coding."""
+    parts = {secret, quote_plus(secret), *secret.split()} - SCHEMES
     parts |= {part.removeprefix("whsec_") for part in parts}
     if "://" in secret:
         parts.add("/" + secret.split("://", 1)[1].partition("/")[2])

@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from app.activation.destination import Configured
+from app.activation.destination import Configured, Place
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
-from app.activation.payload import InvalidPayload, parse_payload
+from app.activation.payload import InvalidPayload, Payload, parse_payload
 from app.delivery.breaker import BreakerState
 from app.delivery.dead_letter import Brake, Evidence
 from app.delivery.gate import Gate, LaneState, Permission
@@ -30,6 +30,8 @@ from app.delivery.retry import delay_s, gives_up
 from app.delivery.work import Batch, Dead, Fact, LaneSettings, Record, Settled, StateChanged
 
 NOTHING = Evidence()
+ASIDE_MAX = 1_000
+"""How many payloads are passed over while one batch is filled."""
 
 
 class Lane:
@@ -49,7 +51,7 @@ class Lane:
         self.answered = 0
         """Rises with every batch that came to something, and with every dead letter; for the watchdog."""
         self._limits = configured.limits
-        self._needs = configured.needs
+        self._configured = configured
         self._settings = settings
         self._jitter = jitter
         self._observe = observe
@@ -144,6 +146,7 @@ class Lane:
             progress.taken(offset)
             try:
                 payload = parse_payload(value)
+                place = self._place(progress, payload)
             except InvalidPayload as error:
                 dead.append(
                     Dead(
@@ -153,12 +156,16 @@ class Lane:
                 continue
             assert value is not None
             progress.stamp(payload.at)
-            if self._needs and not set(self._needs) <= payload.ids.keys():
+            if isinstance(place, Reason):
                 progress.settle(offset)
-                self._observe(Settled("filtered", Reason.NO_IDENTIFIER, payload, attempts=0))
+                self._observe(Settled("filtered", place, payload, attempts=0))
                 continue
-            self._fresh.append(Item(progress, offset, value, payload))
+            self._fresh.append(Item(progress, offset, value, payload, place))
         return dead
+
+    def heard(self) -> None:
+        """One of the requests of an exchange was answered."""
+        self.answered += 1
 
     def ready(self, now_s: float) -> bool:
         """Whether `next_batch` would give one, so that no token of the rate is taken in vain."""
@@ -181,15 +188,7 @@ class Lane:
         if not self.ready(now_s):
             return None
         probe = self._gate.permission(now_s) is Permission.PROBE
-        items: list[Item] = []
-        room_items, room_bytes = 1 if probe else self._limits.batch_items_max, self._limits.body_bytes_max
-        while len(items) < room_items and (item := self._pop(now_s)) is not None:
-            room_items = min(room_items, item.group_max or room_items)
-            if items and (len(items) >= room_items or len(item.value) > room_bytes):
-                self._freed.appendleft(item)
-                break
-            room_bytes -= len(item.value)
-            items.append(item)
+        items = self._together(now_s, 1 if probe else self._limits.batch_items_max)
         if not items:
             return None
         for item in items:
@@ -255,7 +254,7 @@ class Lane:
                 self._stop(LaneState.PAUSED, reason, probe=batch.probe, now_s=now_s)
             case Disabled(reason):
                 self._stop(LaneState.DISABLED, reason, probe=batch.probe, now_s=now_s)
-            case Retry(_, after_s):
+            case Retry(_, after_s, _):
                 if after_s is not None:
                     self._gate.hold(now_s + min(after_s, self._settings.retry.retry_after_s_max))
                 self._gate.answered(failed=True, probe=batch.probe, now_s=now_s)
@@ -272,9 +271,11 @@ class Lane:
                 self._observe(Settled("delivered", None, item.payload, item.attempts + 1))
                 self._brake.settled(dead=False)
                 self._done(item)
-            case Retry(reason, after_s):
+            case Retry(reason, after_s, attempts_max):
                 item.attempts += 1
                 assert item.first_s is not None
+                if attempts_max is not None and item.attempts >= attempts_max:
+                    return _dead(item, reason, message, evidence)
                 trying_s = self._gate.active_s(now_s) - item.first_s
                 if gives_up(self._settings.retry, attempts=item.attempts, trying_s=trying_s):
                     return _dead(item, Reason.EXPIRED, f"given up; last: {message}", evidence)
@@ -296,6 +297,32 @@ class Lane:
             case Partial():
                 raise AssertionError("a partial outcome holds no partial outcome")
         return None
+
+    def _place(self, progress: Progress, payload: Payload) -> Place | Reason:
+        place = self._configured.place(payload)
+        if self._configured.repeats or isinstance(place, Reason) or not progress.repeats(payload, place.key):
+            return place
+        return Reason.REPEATED
+
+    def _together(self, now_s: float, room_items: int) -> list[Item]:
+        """Items that may share a request; those that were looked at and may not are the next ones."""
+        items: list[Item] = []
+        keys: set[str] = set()
+        aside: list[Item] = []
+        room_bytes = self._limits.body_bytes_max
+        while len(items) < room_items and len(aside) < ASIDE_MAX and (item := self._pop(now_s)) is not None:
+            room_items = min(room_items, item.group_max or room_items)
+            full = len(items) >= room_items or len(item.value) > room_bytes
+            if items and (full or item.place.group != items[0].place.group or item.place.key in keys):
+                aside.append(item)
+                if full:
+                    break
+                continue
+            room_bytes -= len(item.value)
+            keys.add(item.place.key)
+            items.append(item)
+        self._freed.extendleft(reversed(aside))
+        return items
 
     def _sort_fresh(self) -> None:
         """Let the first of the fresh be one that may go; those of held profiles go behind them."""

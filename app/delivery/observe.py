@@ -8,9 +8,9 @@ from app.activation.destination import Request
 from app.activation.outcome import Failure, Response
 from app.clock import Clock
 from app.delivery.breaker import BreakerState
+from app.delivery.exchange import Deliver
 from app.delivery.gate import LaneState
 from app.delivery.lane import Lane
-from app.delivery.sender import Deliver
 from app.delivery.work import Fact, Settled, StateChanged
 from app.events.dates import instant
 from app.observability import catalogue, logs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from app.activation.destination import Place
 from app.activation.payload import Payload
 
 
@@ -16,6 +17,7 @@ class Item:
     offset: int
     value: bytes
     payload: Payload
+    place: Place
     attempts: int = 0
     """Requests that failed; refusals for the destination's sake (401, 403, 410) are not counted."""
     first_s: float | None = None
@@ -37,6 +39,10 @@ class Progress:
     """Profiles with a payload in flight, parked or being buried → the payloads that wait behind it, in order."""
     behind: int = 0
     """Payloads in all the queues of `held`."""
+    _told: tuple[object, ...] = ()
+    """The change and call that the record taken last was about."""
+    _told_ids: dict[str, str] = field(default_factory=dict)
+    """Whom that call has been about so far → the payload's id."""
     _open: deque[int] = field(default_factory=deque)
     """Offsets taken and not yet let go of, ascending; its first is never settled."""
     _ats: deque[str] = field(default_factory=deque)
@@ -53,6 +59,16 @@ class Progress:
     def stamp(self, at: str) -> None:
         """The record taken last is a payload of this instant."""
         self._ats[-1] = at
+
+    def repeats(self, payload: Payload, key: str) -> bool:
+        """Whether the payload, taken last, tells the vendor what one just before it does: those of a change come
+        one after the other, one for each of the profile's addresses."""
+        about = (payload.profile, payload.sequence, payload.at, payload.computation, payload.call.get("type"))
+        if about != self._told:
+            self._told = about
+            self._told_ids = {}
+        # The same payload once more is somebody's wish: a dead letter that is tried again.
+        return self._told_ids.setdefault(key, payload.id) != payload.id
 
     def settle(self, offset: int) -> None:
         """Nothing more will be done about the record."""

@@ -69,7 +69,7 @@ class Runtime:
         senders = {
             self.topics.destination(name): self._sender(name, configured)
             for name, configured in configuration.destinations(settings).items()
-            if configured.build is not None  # else the topic itself is the delivery
+            if configured.sends  # else the topic itself is the delivery
         }
         self.senders: Mapping[str, Sender] = senders
         self.feeds = Feeds(senders, lambda tp, full: self.app.hold(tp, full), self._share)

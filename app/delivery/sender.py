@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from app.activation.destination import Configured, Request
-from app.activation.outcome import Failure, Outcome, Reason, Rejected, Response
+from app.activation.destination import Configured
+from app.activation.outcome import Response
 from app.clock import Clock
-from app.delivery.dead_letter import Evidence, Position, dead_letter, position_headers
+from app.delivery import exchange
+from app.delivery.dead_letter import Position, dead_letter, position_headers
+from app.delivery.exchange import FENCE_CHECK_S, Deliver, Exchanges
 from app.delivery.lane import Lane
 from app.delivery.work import Batch, Dead, Record
 from app.topics import Topics
 
-FENCE_CHECK_S = 0.5
-
-Deliver = Callable[[Request, float], Awaitable[Response | Failure]]
-"""(request, time-out in seconds) → answer. Never raises for what a vendor or a network does."""
 Publish = Callable[[str, bytes | None, bytes, Sequence[tuple[str, bytes]]], Awaitable[None]]
 """(topic, key, value, headers); returns after the broker's ack and retries until then. What it raises ends the sender,
 and nothing is lost, because the offset was not settled."""
@@ -32,7 +30,7 @@ class Surroundings:
     deliver: Deliver
     publish: Publish
     turn: Callable[[], Awaitable[None]]
-    """Waits until the rate allows one more request; called by one task at a time."""
+    """Waits until the rate allows one more request; one task at a time waits in it."""
     may_send: Callable[[], bool]
     """False while this worker may have lost its partitions without knowing: asked before each request."""
     failpoint: Callable[[str], None]
@@ -44,12 +42,22 @@ class Sender:
     def __init__(
         self, name: str, configured: Configured, lane: Lane, surroundings: Surroundings, *, topics: Topics
     ) -> None:
-        assert configured.build is not None, f"{name}: a destination of type {configured.type} has no sender"
+        assert configured.sends, f"{name}: a destination of type {configured.type} has no sender"
         self._name = name
-        self._build = configured.build
         self._configured = configured
         self._lane = lane
         self._around = surroundings
+        self._exchanges = Exchanges(
+            configured,
+            exchange.Surroundings(
+                clock=surroundings.clock,
+                sleep=surroundings.sleep,
+                deliver=surroundings.deliver,
+                turn=surroundings.turn,
+                may_send=surroundings.may_send,
+                heard=self._heard,
+            ),
+        )
         self._topic = topics.destination(name)
         self._dead_topic = topics.destination_dead(name)
         self._slots = asyncio.Semaphore(configured.limits.in_flight_max)
@@ -134,7 +142,7 @@ class Sender:
                 await self._until(self._lane.wake_s())
                 continue
             self._takes_turn = True
-            await self._around.turn()
+            await self._exchanges.turn()
             self._takes_turn = False
             if not self._around.may_send():
                 await self._around.sleep(FENCE_CHECK_S)
@@ -151,28 +159,20 @@ class Sender:
         self._slots.release()
 
     async def _send(self, batch: Batch) -> list[Dead]:
-        clock, limits = self._around.clock, self._configured.limits
-        try:
-            request = self._build(batch.payloads, clock.now_ms() // 1000)
-        except (KeyError, TypeError, ValueError) as error:
-            return self._unsent(batch, Rejected(Reason.UNREADABLE), f"no request can be made of it: {error!r}")
-        if len(request.body) > limits.body_bytes_max:
-            return self._unsent(batch, Rejected(Reason.TOO_LARGE), f"above {limits.body_bytes_max} bytes")
-        answer = await self._around.deliver(request, limits.timeout_s)
-        if isinstance(answer, Response) and 200 <= answer.status <= 299:
-            self._around.failpoint("after_http_2xx")
-        outcome = self._configured.judge(answer, clock.now_ms() / 1000)
+        ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted)
         return self._lane.settle(
             batch,
-            outcome,
-            evidence=Evidence(request, answer),
-            message=answer.message if isinstance(answer, Failure) else f"HTTP status {answer.status}",
-            now_s=clock.monotonic_s(),
+            ended.outcome,
+            evidence=ended.evidence,
+            message=ended.message,
+            now_s=self._around.clock.monotonic_s(),
+            heard=ended.heard,
         )
 
-    def _unsent(self, batch: Batch, outcome: Outcome, message: str) -> list[Dead]:
-        now_s = self._around.clock.monotonic_s()
-        return self._lane.settle(batch, outcome, evidence=Evidence(), message=message, now_s=now_s, heard=False)
+    def _heard(self, response: Response) -> None:
+        self._lane.heard()
+        if 200 <= response.status <= 299:
+            self._around.failpoint("after_http_2xx")
 
     async def _bury(self, dead: Sequence[Dead]) -> None:
         for one in dead:

@@ -27,7 +27,7 @@ class TransportSettings:
     connect_timeout_s: float = 5.0
     """Name, connection and TLS."""
     reply_bytes_max: int = 64 * 1024
-    """Of a reply's body; the rest is not read, and the connection is closed."""
+    """Of a reply's body, unless its request says more; the rest is not read, and the connection is closed."""
     user_agent: str = f"Headwater/{version('headwater')}"
 
 
@@ -73,25 +73,26 @@ class Transport:
         async with session.request(
             request.method, url, data=request.body, headers=headers, allow_redirects=False
         ) as reply:
-            body, complete = await self._read(reply, limit)
+            bytes_max = request.reply_bytes_max or self._settings.reply_bytes_max
+            body, complete = await self._read(reply, limit, bytes_max)
             if not complete:
                 reply.close()
             return Response(reply.status, {k.lower(): v for k, v in reply.headers.items()}, body, complete)
 
-    async def _read(self, reply: aiohttp.ClientResponse, limit: asyncio.Timeout) -> tuple[bytes, bool]:
+    async def _read(self, reply: aiohttp.ClientResponse, limit: asyncio.Timeout, bytes_max: int) -> tuple[bytes, bool]:
         """The body so far as it came: its status has decided most, whatever becomes of the rest."""
         body = bytearray()
         left_s = max((limit.when() or 0.0) - asyncio.get_running_loop().time() - READ_SLACK_S, 0.0)
         try:
             async with asyncio.timeout(left_s):
-                while len(body) <= self._settings.reply_bytes_max:
-                    chunk = await reply.content.read(self._settings.reply_bytes_max + 1 - len(body))
+                while len(body) <= bytes_max:
+                    chunk = await reply.content.read(bytes_max + 1 - len(body))
                     if not chunk:
                         return bytes(body), True
                     body += chunk
         except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
             pass
-        return bytes(body[: self._settings.reply_bytes_max]), False
+        return bytes(body[:bytes_max]), False
 
     def _session(self, resolver: AbstractResolver, *, tls: bool) -> aiohttp.ClientSession:
         def judged_socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -50,6 +50,11 @@ class Batch:
     def payloads(self) -> list[Payload]:
         return [item.payload for item in self.items]
 
+    @property
+    def wanted(self) -> bool:
+        """False when all of its partitions are another's by now."""
+        return not all(item.progress.revoked for item in self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import jsonschema
 import pytest
 
-from app.activation.destination import Destination, Limits, Request, Secret, post, settings_schema
+from app.activation.destination import Attempt, Destination, Limits, Request, Secret, post, settings_schema
 from app.activation.destinations import DESTINATIONS
 from app.activation.settings import Rule, read_settings, secrets_in
 from app.errors import SettingsError
@@ -102,8 +102,7 @@ def test_common_settings_reach_limits_and_requests():
         {"key": "k", "region": "eu", "timeout_s": 3, "base_url": "http://127.0.0.1:9/base/"}, rate_per_s=7
     )
     assert configured.limits == Limits(requests_per_s=7, timeout_s=3.0)
-    assert configured.build is not None
-    assert configured.build([], 0).url == "http://127.0.0.1:9/base/x?a=1"
+    assert next(configured.converse([], Attempt(0))).url == "http://127.0.0.1:9/base/x?a=1"
 
 
 def test_a_request_shows_no_secret():
@@ -114,4 +113,8 @@ def test_a_request_shows_no_secret():
 
 @pytest.mark.parametrize("destination", DESTINATIONS.values(), ids=DESTINATIONS.keys())
 def test_every_destination_has_a_sound_schema(destination):
-    jsonschema.Draft202012Validator.check_schema(settings_schema(destination))
+    schema = settings_schema(destination)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    assert [name for name, told in properties.items() if not told["description"]] == []

@@ -6,7 +6,7 @@ import time
 import pytest
 from standardwebhooks import Webhook
 
-from app.activation.destination import Secret
+from app.activation.destination import Attempt, Secret
 from app.activation.destinations.webhook import DESTINATION, signature, signing_keys
 from app.activation.payload import parse_payload
 from app.activation.router import Router
@@ -41,9 +41,8 @@ def test_the_published_vectors(secret, id_, at_s, body, expected):
 
 def test_rotation_signs_with_both_and_either_verifies():
     payload = parse_payload(Router(catalog(subscription()), Topics()).route(change())[0].value)
-    build = DESTINATION.configure({"url": "https://h.example/", "secret": f"{OLD} {NEW}"}).build
-    assert build is not None
-    request = build([payload], int(time.time()))
+    configured = DESTINATION.configure({"url": "https://h.example/", "secret": f"{OLD} {NEW}"})
+    request = next(configured.converse([payload], Attempt(int(time.time()))))
     headers = {k: v.reveal() if isinstance(v, Secret) else v for k, v in request.headers.items()}
     assert len(headers["webhook-signature"].split(" ")) == 2
     for secret in (OLD, NEW):

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ async def test_a_redirect_to_loopback_is_never_followed(transport, status):
         assert isinstance(answer, Response)
         assert answer.status == status
         assert trap.arrivals == []
+
+
+async def test_a_request_may_say_that_more_of_its_reply_is_to_be_read(transport):
+    async with Vendor(lambda arrival: Reply(200, body=b"x" * 100_000)) as vendor:
+        sent = request(vendor.url)
+        for bytes_max in (100_000, 99_999):
+            answer = await transport.send(replace(sent, reply_bytes_max=bytes_max), 5)
+            assert isinstance(answer, Response)
+            assert (len(answer.body), answer.complete) == (bytes_max, bytes_max == 100_000)
 
 
 async def test_of_a_huge_reply_only_the_beginning_is_read(transport):

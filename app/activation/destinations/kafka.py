@@ -10,4 +10,6 @@ class Settings:
     """None of its own."""
 
 
-DESTINATION = Destination(name="kafka", settings=Settings, limits=Limits(requests_per_s=0.0, in_flight_max=0))
+DESTINATION = Destination(
+    name="kafka", settings=Settings, limits=Limits(requests_per_s=0.0, in_flight_max=0), calls=None
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from hmac import digest
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
+from app.activation.checks import check_headers, check_url
 from app.activation.destination import Destination, Limits, Request, Secret
 from app.activation.payload import Payload
 from app.activation.settings import Rule
@@ -19,8 +18,6 @@ from app.activation.wire import encode
 from app.ids import derived_id
 
 KEY_BYTES = range(24, 65)
-HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-OURS = ("content-", "webhook-", "host", "transfer-encoding", "connection", "user-agent")
 
 
 def signing_keys(secret: Secret) -> list[bytes]:
@@ -57,35 +54,15 @@ def _check_secret(secret: Secret) -> str | None:
         return str(error)
 
 
-def _check_url(url: Secret) -> str | None:
-    try:
-        parts = urlsplit(url.reveal())
-        sound = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return "not a URL"
-    if not sound:
-        return "expected https://host/path (http only into delivery.allow_networks)"
-    return "a URL with a user name or password in it is refused" if "@" in parts.netloc else None
-
-
-def _check_headers(headers: Mapping[str, Secret]) -> str | None:
-    for name, value in headers.items():
-        if not HEADER.fullmatch(name) or name.lower().startswith(OURS):
-            return f"{name!r} is not a header that can be set here"
-        if not value.reveal().isprintable():
-            return f"the value of {name!r} has a line break or another character that no header may have"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
-    url: Annotated[Secret, Rule("Where to send. Secret: many receivers put a key in it.", check=_check_url)]
+    url: Annotated[Secret, Rule("Where to send. Secret: many receivers put a key in it.", check=check_url)]
     secret: Annotated[
         Secret,
         Rule("whsec_ and base64 of 24 to 64 bytes; several during rotation, between spaces.", check=_check_secret),
     ]
     method: Annotated[Literal["POST", "PUT", "PATCH"], Rule("The HTTP method.")] = "POST"
-    headers: Annotated[Mapping[str, Secret] | None, Rule("More headers to send.", check=_check_headers)] = None
+    headers: Annotated[Mapping[str, Secret] | None, Rule("More headers to send.", check=check_headers)] = None
     batch: Annotated[int, Rule("Calls per request; more than 1: a JSON array.", minimum=1, maximum=1000)] = 1
 
 
@@ -108,5 +85,7 @@ DESTINATION = Destination(
     settings=Settings,
     limits=Limits(requests_per_s=100, in_flight_max=20, timeout_s=15),
     build=build,
+    calls=None,
+    group=lambda payload, settings: "",
     limits_for=lambda limits, settings: replace(limits, batch_items_max=settings.batch),
 )

@@ -1,0 +1,118 @@
+"""Salesforce CRM: fields of contacts, leads or custom objects. There are no events.
+
+Needs: a connected app's client id, client secret and refresh token, the org's own URL, and on the object an external-id
+field that holds the user id (or the e-mail address: `match`). Custom fields must exist: a key `vip` is `vip__c`, a name
+with a capital letter is the field's own. 200 records share a call; each is judged by itself.
+
+Sources: developer.salesforce.com sObject Collections (2026), OAuth refresh-token flow; rudder-transformer and
+action-destinations for the codes (2026-08).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from app.activation.destination import Destination, Limits, Request, Secret, send
+from app.activation.fields import custom_field, renamed
+from app.activation.hashing import email_of
+from app.activation.outcome import Delivered, Outcome, Partial, Reason, Rejected, Response, Retry, by_status, unreadable
+from app.activation.payload import Payload
+from app.activation.reply import dig, json_of, json_or_none, objects, word
+from app.activation.settings import Rule
+from app.activation.token import TokenFlow, refresh_token
+
+HOSTS = (".salesforce.com", ".force.com", ".salesforce.mil", ".cloudforce.com")
+AGAIN = {"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"}
+TOO_MANY_QUERIES = "too many soql queries"
+DAY_S = 900.0
+"""A day's calls are used up: asked again every quarter of an hour, for the count is of the last 24 hours."""
+
+
+def check_instance(url: str) -> str | None:
+    parts = urlsplit(url)
+    sound = parts.scheme == "https" and (parts.hostname or "").endswith(HOSTS) and parts.path in ("", "/")
+    return None if sound and "@" not in parts.netloc else "expected https://<your domain>.my.salesforce.com"
+
+
+def check_name(name: str) -> str | None:
+    return None if re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) else "expected an API name: letters, digits, _"
+
+
+def check_version(text: str) -> str | None:
+    return None if re.fullmatch(r"v\d{2,3}\.0", text) else "expected a version such as v60.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    client_id: Annotated[str, Rule("The connected app's consumer key.")]
+    client_secret: Annotated[Secret, Rule("The connected app's consumer secret.")]
+    refresh_token: Annotated[Secret, Rule("The refresh token that the org gave it.")]
+    instance_url: Annotated[str, Rule("The org's own URL.", check=check_instance)]
+    match_field: Annotated[str, Rule("The external-id field that records are known by.", check=check_name)]
+    match: Annotated[Literal["user_id", "email"], Rule("What that field holds.")] = "user_id"
+    object: Annotated[str, Rule("Contact, Lead or another object.", check=check_name)] = "Contact"
+    sandbox: Annotated[bool, Rule("Tokens come from test.salesforce.com.")] = False
+    api_version: Annotated[str, Rule("Of the REST API.", check=check_version)] = "v60.0"
+
+
+def token(settings: Settings) -> TokenFlow:
+    host = "test" if settings.sandbox else "login"
+    url = f"https://{host}.salesforce.com/services/oauth2/token"
+    return refresh_token(url, settings.client_id, settings.client_secret, settings.refresh_token)
+
+
+def key(payload: Payload, settings: Settings) -> str | None:
+    return email_of(payload) if settings.match == "email" else payload.ids.get("user_id")
+
+
+def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:
+    records = [
+        {"attributes": {"type": settings.object}}
+        | renamed(payload.fields, custom_field)
+        | {settings.match_field: key(payload, settings)}
+        for payload in payloads
+    ]
+    base = f"{settings.instance_url.rstrip('/')}/services/data/{settings.api_version}"
+    url = f"{base}/composite/sobjects/{settings.object}/{settings.match_field}"
+    return send("PATCH", url, {"allOrNone": False, "records": records})
+
+
+def of_error(error: object) -> Retry | Rejected:
+    code, message = word(error, "statusCode") or word(error, "errorCode"), word(error, "message").lower()
+    if code == "REQUEST_LIMIT_EXCEEDED":
+        return Retry(Reason.THROTTLED, DAY_S)
+    again = code in AGAIN or TOO_MANY_QUERIES in message
+    return Retry(Reason.SERVER_ERROR) if again else Rejected(Reason.REFUSED)
+
+
+def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
+    outcome = by_status(response, now_s)
+    if response.status in (400, 403):
+        told = of_error(dig(json_or_none(response), 0))
+        return told if isinstance(told, Retry) else outcome
+    if not isinstance(outcome, Delivered):
+        return outcome
+    reply = json_of(response)
+    results = objects(reply)
+    if len(results) != len(payloads):
+        return unreadable()
+    each = tuple(Delivered() if one.get("success") is True else of_error(dig(one, "errors", 0)) for one in results)
+    return outcome if all(isinstance(one, Delivered) for one in each) else Partial(each)
+
+
+DESTINATION = Destination(
+    name="salesforce",
+    settings=Settings,
+    limits=Limits(requests_per_s=5, in_flight_max=5, batch_items_max=200, reply_bytes_max=1_000_000),
+    calls=("identify",),
+    key=key,
+    repeats=False,
+    build=build,
+    classify=classify,
+    token=token,
+    field_name=custom_field,
+)

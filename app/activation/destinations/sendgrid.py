@@ -1,0 +1,110 @@
+"""SendGrid Marketing: custom fields of contacts. There are no events and no groups.
+
+Needs: an API key with Marketing access, and the region. Custom fields must exist under the definition's key, as Text
+or Number; they are addressed by ids, which are looked up and kept for an hour. All identifiers that a contact has are
+sent, else the vendor makes a second one. A write is a job: it is asked for until it is done, and a batch with errors is
+sent again one by one, so that each contact is judged by its own job.
+
+Sources: Twilio SendGrid OpenAPI (2026-01-22), twilio.com/docs/sendgrid rate limits (read 2026-08-13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, send
+from app.activation.fields import as_text
+from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, Retry, by_status
+from app.activation.payload import JsonObject, Payload
+from app.activation.reply import dig, json_of, objects, word
+from app.activation.settings import Rule
+
+HOSTS = {"global": "https://api.sendgrid.com", "EU": "https://api.eu.sendgrid.com"}
+KEPT_S = 3600
+POLLS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 15.0, 15.0, 30.0, 30.0, 30.0)
+"""Between asking how far the job is; after that it is taken for accepted, as its 202 has said."""
+IDENTIFIERS = {"email": "email", "user_id": "external_id", "anonymous_id": "anonymous_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    api_key: Annotated[Secret, Rule("API key with access to Marketing.")]
+    region: Annotated[Literal["global", "EU"], Rule("Where the account lives.")] = "global"
+
+
+def judged(response: Response, now_s: float) -> Outcome:
+    return by_status(response, now_s, reset_header="x-ratelimit-reset")
+
+
+def field_ids(
+    names: set[str], url: str, settings: Settings, attempt: Attempt
+) -> Generator[Request, Response, dict[str, str] | Outcome]:
+    """Name → id and type, as `e1_T:Text`; names that the vendor does not know are missing."""
+    memory, now_s = attempt.memory, attempt.now_s
+    if any(memory.recall(f"field:{name}", now_s) is None for name in names):
+        response = yield get(f"{url}/field_definitions", bearer=settings.api_key)
+        outcome = judged(response, now_s)
+        if not isinstance(outcome, Delivered):
+            return outcome
+        for field in objects(json_of(response), "custom_fields"):
+            told = f"{word(field, 'id')}:{word(field, 'field_type')}"
+            memory.keep(f"field:{word(field, 'name')}", told, now_s + KEPT_S)
+    known = {name: memory.recall(f"field:{name}", now_s) for name in names}
+    return {name: told for name, told in known.items() if told is not None}
+
+
+def contact(payload: Payload, fields: dict[str, str]) -> JsonObject:
+    custom: JsonObject = {}
+    for name, value in payload.fields.items():
+        id_, _, kind = fields[name].partition(":")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        custom[id_] = value if value is None or (kind == "Number" and number) else as_text(value)
+    who = {IDENTIFIERS[kind]: value for kind, value in payload.ids.items() if kind in IDENTIFIERS}
+    return who | {"custom_fields": custom}
+
+
+def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
+    url = f"{HOSTS[settings.region]}/v3/marketing"
+    names = {name for payload in payloads for name in payload.fields}
+    fields = yield from field_ids(names, url, settings, attempt)
+    if not isinstance(fields, dict):
+        return fields
+    if names - fields.keys():
+        return Rejected(Reason.NOT_SUPPORTED)
+    body = {"contacts": [contact(payload, fields) for payload in payloads]}
+    response = yield send("PUT", f"{url}/contacts", body, bearer=settings.api_key)
+    outcome = judged(response, attempt.now_s)
+    if not isinstance(outcome, Delivered):
+        return outcome
+    job = word(json_of(response), "job_id")
+    for wait_s in POLLS_S if job else ():
+        response = yield get(f"{url}/contacts/imports/{job}", bearer=settings.api_key, after_s=wait_s)
+        asked = judged(response, attempt.now_s)
+        if not isinstance(asked, Delivered):
+            continue  # the contacts were accepted; that nobody answers about it changes nothing
+        reply = json_of(response)
+        match word(reply, "status"):
+            case "completed":
+                return outcome
+            case "failed":
+                return Retry(Reason.SERVER_ERROR)
+            case "errored":
+                errors = dig(reply, "results", "errored_count")
+                return Rejected(Reason.REFUSED) if errors != 0 else outcome
+    return outcome
+
+
+def key(payload: Payload, settings: Settings) -> str | None:
+    return next((value for kind, value in payload.ids.items() if kind in IDENTIFIERS), None)
+
+
+DESTINATION = Destination(
+    name="sendgrid",
+    settings=Settings,
+    limits=Limits(requests_per_s=100, in_flight_max=10, batch_items_max=1_000, body_bytes_max=6_000_000),
+    calls=("identify",),
+    key=key,
+    converse=converse,
+)
