@@ -15,7 +15,8 @@ from app.stages import envelope, links
 from app.stages.assignments import ANSWERED
 from app.stages.link_state import node_key
 from app.topics import partition_of
-from tests.identity.world import PARTITIONS, TOPICS, IdentityWorld
+from tests.simulation.hosts import TOPICS
+from tests.simulation.world import World
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,20 @@ class Copy:
 class Seen:
     """What there is in `profiles.in`."""
 
-    def __init__(self, world: IdentityWorld) -> None:
+    def __init__(self, world: World) -> None:
         self.copies: dict[str, list[Copy]] = defaultdict(list)
         """By message id."""
         self.winner: dict[str, str] = {}
         self.merged_at: dict[str, int] = {}
         self.merged_by: dict[str, str] = {}
         self.absorbed: set[tuple[str, str]] = set()
-        for partition in range(PARTITIONS):
+        for partition in range(world.partitions):
             for record in world.log.partitions[TOPICS.profiles_in, partition]:
-                assert record.key is not None
-                assert partition_of(record.key, PARTITIONS) == partition
+                if record.key is None:
+                    continue  # the definitions
+                assert partition_of(record.key, world.partitions) == partition
+                if record.by == TOPICS.profiles_in:
+                    continue  # of a profile that has been merged: it only passes things on
                 profile, body = record.key.decode(), envelope.decode(record.value)
                 match body:
                     case envelope.Event():
@@ -62,7 +66,7 @@ class Seen:
         return profile
 
 
-def check(world: IdentityWorld, *, in_order: bool) -> Counter[str]:
+def check(world: World, *, in_order: bool) -> Counter[str]:
     """Everything; gives how often what came out."""
     seen, graph = Seen(world), world.graph()
     assert seen.absorbed == set(seen.winner.items())
@@ -72,13 +76,13 @@ def check(world: IdentityWorld, *, in_order: bool) -> Counter[str]:
     overtaken = _check_order(world, seen) if in_order else 0
     requests = world.log.end(TOPICS.identity_links, 0)
     return Counter(
-        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=world.kills,
+        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=world.crashes,
         copies=sum(map(len, seen.copies.values())), messages=len(seen.copies), overtaken=overtaken,
         crossing=_crossing(seen), straight=_straight(world, seen),
     )  # fmt: skip
 
 
-def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
     """The store is the fold of the requests; an identifier has one profile; no limit is broken; the merged are gone."""
     folded = Graph(LinkRules())
     for record in world.log.partitions[TOPICS.identity_links, 0]:
@@ -94,7 +98,8 @@ def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
         folded.resolve(usable, body.at, body.id, body.partition)
     assert graph.nodes == folded.nodes
     assert graph.owners == folded.owners
-    store = world.linker.store.data
+    link_rules = [each.link for each in world.rules]
+    store = world.linkers[0].store.data
     assert {key for key in store if key.startswith(b"g|")} == {node_key(profile) for profile in graph.nodes}
     redirects = {key[2:].decode(): value.decode() for key, value in store.items() if key.startswith(b"r|")}
     assert redirects.keys() == seen.winner.keys()
@@ -105,15 +110,15 @@ def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
         assert profile not in seen.winner
         counts = Counter(kind for kind, _ in node.ids)
         for kind, count in counts.items():
-            assert count <= max(rules.limit(kind).values for rules in world.rules), (profile, node)
-        assert len(node.absorbed) <= max(rules.max_merges for rules in world.rules)
+            assert count <= max(rules.limit(kind).values for rules in link_rules), (profile, node)
+        assert len(node.absorbed) <= max(rules.max_merges for rules in link_rules)
         assert {loser for loser, _, _ in node.absorbed} == {one for one in seen.winner if seen.living(one) == profile}
     assert {seen.living(loser) for loser in seen.winner} <= graph.nodes.keys()
 
 
-def _check_assignments(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
     """Each partition knows all of the profiles that it has met, and nothing of others that is not true."""
-    for partition in range(PARTITIONS):
+    for partition in range(world.partitions):
         known: dict[Identifier, str] = {}
         for record in world.log.partitions[TOPICS.identity_assignments, partition]:
             assert record.key is not None
@@ -138,9 +143,9 @@ def _check_assignments(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
             assert orjson.loads(value)["profile"] == profile
 
 
-def _check_copies(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_copies(world: World, graph: Graph, seen: Seen) -> None:
     """Every message is there, and all its copies are in the end one profile's."""
-    for partition in range(PARTITIONS):
+    for partition in range(world.partitions):
         dead = {
             orjson.loads(each.value or b"")["offset"] for each in world.log.partitions[TOPICS.events_dead, partition]
         }
@@ -156,7 +161,7 @@ def _check_copies(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
                 assert {graph.owners[each] for each in copy.holds} == owners, (message, copy)
 
 
-def _check_order(world: IdentityWorld, seen: Seen) -> int:
+def _check_order(world: World, seen: Seen) -> int:
     """Messages of a partition that share an identifier are first seen in their order, at one profile.
 
     Returns:
@@ -164,7 +169,7 @@ def _check_order(world: IdentityWorld, seen: Seen) -> int:
         somebody else's message merged that profile.
     """
     overtaken = 0
-    for partition in range(PARTITIONS):
+    for partition in range(world.partitions):
         by_identifier: dict[Identifier, list[tuple[str, Copy]]] = defaultdict(list)
         for record in world.log.partitions[TOPICS.events_raw, partition]:
             id_ = f"m:{orjson.loads(record.value or b'')['messageId']}"
@@ -192,7 +197,7 @@ def _crossing(seen: Seen) -> int:
     )  # fmt: skip
 
 
-def _straight(world: IdentityWorld, seen: Seen) -> int:
+def _straight(world: World, seen: Seen) -> int:
     """How many messages `link` never saw."""
     linked = {body.id for record in world.log.partitions[TOPICS.identity_links, 0]
               if type(body := links.decode(record.value)) is links.Link}  # fmt: skip
