@@ -19,6 +19,10 @@ from tests.simulation.hosts import TOPICS
 from tests.simulation.world import World
 
 
+Sent = tuple[str, int]
+"""Message id, and when it was received: a client may send one twice."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """One copy of a message in `profiles.in`."""
@@ -33,8 +37,7 @@ class Seen:
     """What there is in `profiles.in`."""
 
     def __init__(self, world: World) -> None:
-        self.copies: dict[str, list[Copy]] = defaultdict(list)
-        """By message id."""
+        self.copies: dict[Sent, list[Copy]] = defaultdict(list)
         self.winner: dict[str, str] = {}
         self.merged_at: dict[str, int] = {}
         self.merged_by: dict[str, str] = {}
@@ -49,7 +52,7 @@ class Seen:
                 profile, body = record.key.decode(), envelope.decode(record.value)
                 match body:
                     case envelope.Event():
-                        self.copies[body.id].append(Copy(profile, record.offset, frozenset(body.ids)))
+                        self.copies[body.id, body.at].append(Copy(profile, record.offset, frozenset(body.ids)))
                     case envelope.Merge():
                         assert self.winner.setdefault(profile, body.winner) == body.winner, "merged into two profiles"
                         self.merged_at.setdefault(profile, record.offset)
@@ -151,7 +154,7 @@ def _check_copies(world: World, graph: Graph, seen: Seen) -> None:
         }
         for record in world.log.partitions[TOPICS.events_raw, partition]:
             message = orjson.loads(record.value or b"")
-            copies = seen.copies.get(f"m:{message['messageId']}", [])
+            copies = seen.copies.get((f"m:{message['messageId']}", record.timestamp), [])
             assert bool(copies) != (record.offset in dead), (partition, record.offset)
             if message["type"] == "alias" and "userId" not in message:
                 continue  # what its previousId is may turn out otherwise at a repeat; it carries nothing
@@ -170,21 +173,21 @@ def _check_order(world: World, seen: Seen) -> int:
     """
     overtaken = 0
     for partition in range(world.partitions):
-        by_identifier: dict[Identifier, list[tuple[str, Copy]]] = defaultdict(list)
+        by_identifier: dict[Identifier, dict[Sent, Copy]] = defaultdict(dict)
         for record in world.log.partitions[TOPICS.events_raw, partition]:
-            id_ = f"m:{orjson.loads(record.value or b'')['messageId']}"
-            copies = seen.copies.get(id_)
+            sent = f"m:{orjson.loads(record.value or b'')['messageId']}", record.timestamp
+            copies = seen.copies.get(sent)
             if copies:
                 first = min(copies, key=lambda copy: copy.at)
                 for each in first.holds:
-                    by_identifier[each].append((id_, first))
+                    by_identifier[each].setdefault(sent, first)
         for followed in by_identifier.values():
-            for (before_id, before), (after_id, after) in pairwise(followed):
+            for (before_id, before), (after_id, after) in pairwise(followed.items()):
                 if before.profile == after.profile:
                     assert before.at < after.at, f"{after_id} has overtaken {before_id} at {after.profile}"
                 elif before.profile in seen.winner and before.at > seen.merged_at[before.profile]:
                     merge = seen.merged_by[before.profile]
-                    assert merge != after_id, f"{after_id} merged {before.profile} before {before_id} was there"
+                    assert merge != after_id[0], f"{after_id} merged {before.profile} before {before_id} was there"
                     overtaken += 1
     return overtaken
 
@@ -199,6 +202,6 @@ def _crossing(seen: Seen) -> int:
 
 def _straight(world: World, seen: Seen) -> int:
     """How many messages `link` never saw."""
-    linked = {body.id for record in world.log.partitions[TOPICS.identity_links, 0]
+    linked = {(body.id, body.at) for record in world.log.partitions[TOPICS.identity_links, 0]
               if type(body := links.decode(record.value)) is links.Link}  # fmt: skip
     return len(seen.copies.keys() - linked)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from app.identity.rules import IdentityRules
-from app.stages import link_state
+from app.stages import envelope, link_state, links
 from app.stages.assignments import Assignments
 from app.stages.assignments import apply as apply_assignments
 from app.stages.compute import ComputeStage
@@ -43,6 +43,8 @@ class Cluster:
         self.partitions = partitions
         self.log = Log()
         self.now_ms = 0
+        self.taken: list[tuple[str, int]] = []
+        """(message id, received at) of each message as it went straight, or was decided, in that order."""
 
 
 class Host:
@@ -175,6 +177,15 @@ class ResolveHost(SimpleResolveHost):
     def start(self) -> None:
         self.stage = ResolveStage(TOPICS, self.partition, self.feeder.rules, self.feeder.known)
 
+    def process(self, records: Sequence[Record]) -> Work:
+        work = super().process(records)
+        for (topic, _), outputs in work.outputs.items():
+            for _, value, _ in outputs if topic == TOPICS.profiles_in else ():
+                body = envelope.decode(value)
+                assert type(body) is envelope.Event
+                self.cluster.taken.append((body.id, body.at))
+        return work
+
 
 class LinkHost(Host):
     """`identity.links`, the only partition."""
@@ -192,7 +203,13 @@ class LinkHost(Host):
         assert self.stage.src_next >= self.committed
 
     def process(self, records: Sequence[Record]) -> Work:
-        return self.stage.process(records)
+        skipped_until = self.stage.src_next
+        work = self.stage.process(records)
+        for record in records:
+            body = links.decode(record.value)
+            if type(body) is links.Link and skipped_until <= record.offset < work.src_next:
+                self.cluster.taken.append((body.id, body.at))
+        return work
 
     def done(self, work: Work) -> None:
         if work.changelog:
