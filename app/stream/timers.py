@@ -126,7 +126,9 @@ class TimerPump:
             sources.append(SourceProgress(ends[raw, p], done or 0, at_ms))
         ends_in = await self._admin.end_offsets([(target, p) for p in partitions])
         for p in partitions:
-            self._pumped[p].gate.found(sources, asked_at_ms, ends_in[target, p])
+            gate = self._pumped[p].gate
+            gate.found(sources, asked_at_ms, links_end=0)
+            gate.decided(0, ends_in[target, p])
 
     async def _pump(self, partition: int, served: Serving, pumped: _Pumped) -> None:
         until_ms = pumped.gate.until_ms(served.lane.done_next or 0)

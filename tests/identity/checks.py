@@ -15,7 +15,12 @@ from app.stages import envelope, links
 from app.stages.assignments import ANSWERED
 from app.stages.link_state import node_key
 from app.topics import partition_of
-from tests.identity.world import PARTITIONS, TOPICS, IdentityWorld
+from tests.simulation.hosts import TOPICS
+from tests.simulation.world import World
+
+
+Sent = tuple[str, int]
+"""Message id, and when it was received: a client may send one twice."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +36,23 @@ class Copy:
 class Seen:
     """What there is in `profiles.in`."""
 
-    def __init__(self, world: IdentityWorld) -> None:
-        self.copies: dict[str, list[Copy]] = defaultdict(list)
-        """By message id."""
+    def __init__(self, world: World) -> None:
+        self.copies: dict[Sent, list[Copy]] = defaultdict(list)
         self.winner: dict[str, str] = {}
         self.merged_at: dict[str, int] = {}
         self.merged_by: dict[str, str] = {}
         self.absorbed: set[tuple[str, str]] = set()
-        for partition in range(PARTITIONS):
+        for partition in range(world.partitions):
             for record in world.log.partitions[TOPICS.profiles_in, partition]:
-                assert record.key is not None
-                assert partition_of(record.key, PARTITIONS) == partition
+                if record.key is None:
+                    continue  # the definitions
+                assert partition_of(record.key, world.partitions) == partition
+                if record.by == TOPICS.profiles_in:
+                    continue  # of a profile that has been merged: it only passes things on
                 profile, body = record.key.decode(), envelope.decode(record.value)
                 match body:
                     case envelope.Event():
-                        self.copies[body.id].append(Copy(profile, record.offset, frozenset(body.ids)))
+                        self.copies[body.id, body.at].append(Copy(profile, record.offset, frozenset(body.ids)))
                     case envelope.Merge():
                         assert self.winner.setdefault(profile, body.winner) == body.winner, "merged into two profiles"
                         self.merged_at.setdefault(profile, record.offset)
@@ -62,7 +69,7 @@ class Seen:
         return profile
 
 
-def check(world: IdentityWorld, *, in_order: bool) -> Counter[str]:
+def check(world: World, *, in_order: bool) -> Counter[str]:
     """Everything; gives how often what came out."""
     seen, graph = Seen(world), world.graph()
     assert seen.absorbed == set(seen.winner.items())
@@ -72,13 +79,13 @@ def check(world: IdentityWorld, *, in_order: bool) -> Counter[str]:
     overtaken = _check_order(world, seen) if in_order else 0
     requests = world.log.end(TOPICS.identity_links, 0)
     return Counter(
-        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=world.kills,
+        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=world.crashes,
         copies=sum(map(len, seen.copies.values())), messages=len(seen.copies), overtaken=overtaken,
         crossing=_crossing(seen), straight=_straight(world, seen),
     )  # fmt: skip
 
 
-def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
     """The store is the fold of the requests; an identifier has one profile; no limit is broken; the merged are gone."""
     folded = Graph(LinkRules())
     for record in world.log.partitions[TOPICS.identity_links, 0]:
@@ -94,7 +101,8 @@ def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
         folded.resolve(usable, body.at, body.id, body.partition)
     assert graph.nodes == folded.nodes
     assert graph.owners == folded.owners
-    store = world.linker.store.data
+    link_rules = [each.link for each in world.rules]
+    store = world.linkers[0].store.data
     assert {key for key in store if key.startswith(b"g|")} == {node_key(profile) for profile in graph.nodes}
     redirects = {key[2:].decode(): value.decode() for key, value in store.items() if key.startswith(b"r|")}
     assert redirects.keys() == seen.winner.keys()
@@ -105,15 +113,15 @@ def _check_graph(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
         assert profile not in seen.winner
         counts = Counter(kind for kind, _ in node.ids)
         for kind, count in counts.items():
-            assert count <= max(rules.limit(kind).values for rules in world.rules), (profile, node)
-        assert len(node.absorbed) <= max(rules.max_merges for rules in world.rules)
+            assert count <= max(rules.limit(kind).values for rules in link_rules), (profile, node)
+        assert len(node.absorbed) <= max(rules.max_merges for rules in link_rules)
         assert {loser for loser, _, _ in node.absorbed} == {one for one in seen.winner if seen.living(one) == profile}
     assert {seen.living(loser) for loser in seen.winner} <= graph.nodes.keys()
 
 
-def _check_assignments(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
     """Each partition knows all of the profiles that it has met, and nothing of others that is not true."""
-    for partition in range(PARTITIONS):
+    for partition in range(world.partitions):
         known: dict[Identifier, str] = {}
         for record in world.log.partitions[TOPICS.identity_assignments, partition]:
             assert record.key is not None
@@ -138,15 +146,15 @@ def _check_assignments(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
             assert orjson.loads(value)["profile"] == profile
 
 
-def _check_copies(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
+def _check_copies(world: World, graph: Graph, seen: Seen) -> None:
     """Every message is there, and all its copies are in the end one profile's."""
-    for partition in range(PARTITIONS):
+    for partition in range(world.partitions):
         dead = {
             orjson.loads(each.value or b"")["offset"] for each in world.log.partitions[TOPICS.events_dead, partition]
         }
         for record in world.log.partitions[TOPICS.events_raw, partition]:
             message = orjson.loads(record.value or b"")
-            copies = seen.copies.get(f"m:{message['messageId']}", [])
+            copies = seen.copies.get((f"m:{message['messageId']}", record.timestamp), [])
             assert bool(copies) != (record.offset in dead), (partition, record.offset)
             if message["type"] == "alias" and "userId" not in message:
                 continue  # what its previousId is may turn out otherwise at a repeat; it carries nothing
@@ -156,7 +164,7 @@ def _check_copies(world: IdentityWorld, graph: Graph, seen: Seen) -> None:
                 assert {graph.owners[each] for each in copy.holds} == owners, (message, copy)
 
 
-def _check_order(world: IdentityWorld, seen: Seen) -> int:
+def _check_order(world: World, seen: Seen) -> int:
     """Messages of a partition that share an identifier are first seen in their order, at one profile.
 
     Returns:
@@ -164,22 +172,22 @@ def _check_order(world: IdentityWorld, seen: Seen) -> int:
         somebody else's message merged that profile.
     """
     overtaken = 0
-    for partition in range(PARTITIONS):
-        by_identifier: dict[Identifier, list[tuple[str, Copy]]] = defaultdict(list)
+    for partition in range(world.partitions):
+        by_identifier: dict[Identifier, dict[Sent, Copy]] = defaultdict(dict)
         for record in world.log.partitions[TOPICS.events_raw, partition]:
-            id_ = f"m:{orjson.loads(record.value or b'')['messageId']}"
-            copies = seen.copies.get(id_)
+            sent = f"m:{orjson.loads(record.value or b'')['messageId']}", record.timestamp
+            copies = seen.copies.get(sent)
             if copies:
                 first = min(copies, key=lambda copy: copy.at)
                 for each in first.holds:
-                    by_identifier[each].append((id_, first))
+                    by_identifier[each].setdefault(sent, first)
         for followed in by_identifier.values():
-            for (before_id, before), (after_id, after) in pairwise(followed):
+            for (before_id, before), (after_id, after) in pairwise(followed.items()):
                 if before.profile == after.profile:
                     assert before.at < after.at, f"{after_id} has overtaken {before_id} at {after.profile}"
                 elif before.profile in seen.winner and before.at > seen.merged_at[before.profile]:
                     merge = seen.merged_by[before.profile]
-                    assert merge != after_id, f"{after_id} merged {before.profile} before {before_id} was there"
+                    assert merge != after_id[0], f"{after_id} merged {before.profile} before {before_id} was there"
                     overtaken += 1
     return overtaken
 
@@ -192,8 +200,8 @@ def _crossing(seen: Seen) -> int:
     )  # fmt: skip
 
 
-def _straight(world: IdentityWorld, seen: Seen) -> int:
+def _straight(world: World, seen: Seen) -> int:
     """How many messages `link` never saw."""
-    linked = {body.id for record in world.log.partitions[TOPICS.identity_links, 0]
+    linked = {(body.id, body.at) for record in world.log.partitions[TOPICS.identity_links, 0]
               if type(body := links.decode(record.value)) is links.Link}  # fmt: skip
     return len(seen.copies.keys() - linked)

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
+import orjson
 import pytest
 
-from app.identity.rules import Limit, LinkRules
+from app.identity.rules import IdentityRules, Limit, LinkRules
 from tests.identity.checks import check
 from tests.identity.messages import linked_messages, scenario_messages, tangled_messages
-from tests.identity.world import Faults, IdentityWorld
+from tests.simulation.world import Arrival, Faults, World
 
 BLOCKS = 4
 WORLDS = int(os.environ.get("HEADWATER_WORLDS", "120"))
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "700000"))
 
+PARTITIONS = 3
 QUIET = Faults()
 SLOW = Faults(slow_link=True)
-STALE = Faults(slow_news=True, kill_link=0.002)
-LINK_DIES = Faults(kill_link=0.02)
-ALL_DIE = Faults(kill_link=0.01, kill_resolve=0.02)
-RULES_CHANGE = Faults(kill_link=0.01, kill_resolve=0.01, change_rules=0.004)
+STALE = Faults(slow_news=True, crash=0.002, dies=("link",), wipe=0.3)
+LINK_DIES = Faults(crash=0.02, dies=("link",), wipe=0.3)
+ALL_DIE = Faults(crash=0.03, dies=("link", "resolve", "resolve"), wipe=0.3)
+RULES_CHANGE = Faults(crash=0.02, dies=("link", "resolve"), wipe=0.3, change_rules=0.004)
 SHAPES = (QUIET, SLOW, STALE, STALE, LINK_DIES, ALL_DIE, RULES_CHANGE)
 
 
@@ -42,12 +45,21 @@ def run_and_check(seed: int) -> Counter[str]:
         sent = tangled_messages(random, random.choice((20, 150)), 0.7)
     else:
         sent = linked_messages(random, random.choice((50, 150)))
-    messages = [{**message, "messageId": f"m{at}"} for at, message in enumerate(sent)]
+    lag = random.choice((0.1, 0.3, 1.0))
+    at_ms = 1_000
+    arrivals: list[Arrival] = []
+    for number, message in enumerate(sent):
+        at_ms += random.randrange(3)
+        raw = orjson.dumps({**message, "messageId": f"m{number}"})
+        arrivals.append(Arrival(at_ms, random.randrange(PARTITIONS), raw))
+    identity = IdentityRules(link=rules)
     try:
-        world = IdentityWorld(seed, messages, rules, faults)
+        world = World(
+            seed, None, arrivals, at_ms, partitions=PARTITIONS, faults=replace(faults, lag=lag), rules=identity
+        )
         world.run()
         # A restart forgets who is waiting: order across it is not promised.
-        return check(world, in_order=not faults.kill_resolve)
+        return check(world, in_order=not world.resolve_crashes)
     except Exception as error:
         error.add_note(f"replay with: SEED={seed} python -m pytest tests/identity -k one_world   ({faults})")
         raise

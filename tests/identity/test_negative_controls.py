@@ -49,9 +49,9 @@ PLANTED = [
     ),
     Planted(
         "half a batch of changes in the changelog",
-        "tests/identity/world.py",
-        "            offset = self._world.log.append(TOPICS.identity_changelog",
-        "            await Pause()\n            offset = self._world.log.append(TOPICS.identity_changelog",
+        "tests/simulation/hosts.py",
+        "class LinkHost(Host):\n    \"\"\"`identity.links`, the only partition.\"\"\"\n\n    is_atomic = True",
+        "class LinkHost(Host):\n    is_atomic = False",
     ),
     Planted(
         "the merged stay",

@@ -9,22 +9,24 @@ from app.profiles.store import PART, TIMER
 from tests.equality import changes_of, check_finals, check_sequences, check_store, deduplicated, finals_of
 from tests.oracle.timeline import Timeline
 from tests.scenarios import Scenario, expected, expected_changes, scenario
-from tests.simulation.world import TOPICS, Arrival, Faults, World
+from tests.simulation.hosts import TOPICS, ComputeHost
+from tests.simulation.world import Arrival, Faults, World
 
 
 def run_and_check(seed: int, faults: Faults, *, partitions: int = 2) -> World:
-    """Run one scenario under one schedule and compare everything with the oracle; the seed names both."""
+    """Run one scenario by the simple rule under one schedule and compare everything with the oracle."""
     made = scenario(seed, events=60, profiles=12, definitions=10)
     world = World(seed, made.catalog, arrivals(made, partitions), made.until_ms, partitions=partitions, faults=faults)
     try:
-        world.restored = check_stores
+        world.restored = check_store_of
         world.run()
         received = [(record.timestamp, orjson.loads(record.value or b"")) for record in world.received]
         timeline = expected(made.definitions, received, world.now_ms)
         check_changes(world, timeline)
-        stored = [each for store in world.stores for each in store.profiles()]
+        stored = [each for host in world.computers for each in host.store.profiles()]
         check_finals(made.definitions, stored, finals_of(timeline))
-        check_stores(world)
+        for host in world.computers:
+            check_store_of(host)
     except Exception as error:
         error.add_note(f"replay with: SEED={seed} python -m pytest tests/simulation -k one_seed   ({faults})")
         raise
@@ -45,11 +47,11 @@ def check_changes(world: World, timeline: Timeline) -> None:
     check_sequences(changes_of(bodies.values()), expected_changes(timeline))
 
 
-def check_stores(world: World) -> None:
-    """Each store is the fold of its changelog, its index that of its profiles."""
-    for partition, store in enumerate(world.stores):
-        changelog = world.log.partitions[TOPICS.profiles_changelog, partition]
-        timers = {key for key in store.data if key.startswith(TIMER)}
-        check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
-        named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}
-        assert named <= store.data.keys(), "a profile names parts that are not there"
+def check_store_of(host: ComputeHost) -> None:
+    """A store is the fold of its changelog, its index that of its profiles."""
+    store = host.store
+    changelog = host.cluster.log.partitions[TOPICS.profiles_changelog, host.partition]
+    timers = {key for key in store.data if key.startswith(TIMER)}
+    check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
+    named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}
+    assert named <= store.data.keys(), "a profile names parts that are not there"

@@ -14,6 +14,8 @@ class Record:
     value: bytes | None
     timestamp: int
     headers: Sequence[tuple[str, bytes]] = ()
+    by: str = ""
+    """The topic at whose reading it was made; empty for a sender's."""
 
 
 class Log:
@@ -30,9 +32,10 @@ class Log:
         value: bytes | None,
         now_ms: int,
         headers: Sequence[tuple[str, bytes]] = (),
+        by: str = "",
     ) -> int:
         records = self.partitions[topic, partition]
-        records.append(Record(len(records), key, value, now_ms, headers))
+        records.append(Record(len(records), key, value, now_ms, headers, by))
         return len(records) - 1
 
     def end(self, topic: str, partition: int) -> int:

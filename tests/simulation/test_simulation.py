@@ -36,7 +36,7 @@ def test_long_lists_in_parts_survive_the_same(monkeypatch: pytest.MonkeyPatch) -
     in_parts = 0
     for seed in range(SEEDS):
         world = run_and_check(seed, DEADLY)
-        in_parts += sum(key.startswith(PART) for store in world.stores for key in store.data)
+        in_parts += sum(key.startswith(PART) for host in world.computers for key in host.store.data)
     assert in_parts > 5 * SEEDS, "too few parts to prove anything"
 
 

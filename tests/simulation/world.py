@@ -1,44 +1,33 @@
 """The whole stream in one thread: the real stages and the real commit protocol over a log of lists.
 
-A seeded scheduler takes one step at a time: append the next event, resolve a batch, compute a batch, carry a commit on
-by one await, fire timers, flush, commit offsets, crash. All follows from the seed: one that fails replays exactly.
+A seeded scheduler takes one step at a time: append the next event; begin a batch of `resolve`, `link`, `compute` or of
+the assignments between them; carry a commit on by one await; fire timers, flush, commit offsets, kill. All follows from
+the seed: one that fails replays exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from app.definitions.model import Catalog
-from app.identity.rules import IdentityRules
+from app.identity.graph import Graph
+from app.identity.rules import IdentityRules, LinkRules
 from app.profiles.seen import DAY_MS
-from app.stages import envelope
-from app.stages.compute import ComputeStage
-from app.stages.overlay import Overlay
-from app.stages.records import OutRecord, Work
-from app.stages.resolve_simple import SimpleResolveStage
-from app.stages.restoring import LogFacts, check, meta_of
-from app.stages.restoring import apply as apply_changelog
-from app.stages.timers import SourceProgress, TimerGate
-from app.stream.commit import commit
-from app.topics import Topics, partition_of
-from tests.simulation.log import Log, Record
-from tests.simulation.store import SimStore
+from app.stages import envelope, link_state, links
+from app.stages.timers import SourceProgress
+from app.topics import partition_of
+from tests.simulation.hosts import TOPICS, Cluster, ComputeHost, FeedHost, Host, LinkHost, ResolveHost, SimpleResolveHost
+from tests.simulation.log import Record
 
-TOPICS = Topics()
-EPOCH = "5eed5eed5eed"
 BATCH_MAX = 7
 
-
-class Pause:
-    """Where a coroutine lets the scheduler choose what happens next."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
+Group = Literal["all", "resolve", "link", "compute"]
+"""What is killed together: everything, or a partition of it."""
 
 
 @dataclass
@@ -48,75 +37,70 @@ class Arrival:
     value: bytes
 
 
-@dataclass
+@dataclass(frozen=True)
 class Faults:
     """Chances per step. A wiped disk has to be restored from the changelog alone."""
 
     crash: float = 0.0
+    dies: tuple[Group, ...] = ("all", "resolve", "link", "compute")
     wipe: float = 0.0
     """Per crash and partition."""
     lag: float = 0.0
     """That time passes although there is work to do."""
     outage: float = 0.0
-    """That nothing is resolved for a while, as when the stream is down and events wait in `events.raw`."""
+    """That nothing is resolved, or nothing linked, for a while, as when the stream is down and events wait."""
     resend: bool = False
     """A producer sends some events twice."""
+    slow_link: bool = False
+    """It does something only when it must, or now and then."""
+    slow_news: bool = False
+    """So do those who read assignments: what a partition knows is old."""
+    change_rules: float = 0.0
 
 
-@dataclass
-class Host:
-    """One partition's worker: what survives a crash, and what does not."""
-
-    name: str
-    partition: int
-    committed: int = 0
-    committable: int = 0
-    position: int = 0
-    running: list[tuple[Work, Coroutine[Any, Any, None]]] = field(default_factory=list)
-
-
-class World:
+class World(Cluster):
     """All hosts, the log and the clock.
 
     Args:
-        grace_ms: Of the timers' gate.
+        catalog: None for a world without profiles: they are resolved, and that is all.
+        rules: Of identity; None for the simple rule.
     """
 
     def __init__(
-        self, seed: int, catalog: Catalog, arrivals: Sequence[Arrival], until_ms: int, *, partitions: int = 2,
-        faults: Faults | None = None,
+        self, seed: int, catalog: Catalog | None, arrivals: Sequence[Arrival], until_ms: int, *, partitions: int = 2,
+        faults: Faults | None = None, rules: IdentityRules | None = None,
     ) -> None:  # fmt: skip
-        self.random = Random(seed)
+        super().__init__(Random(seed), partitions)
         self.faults = faults or Faults()
-        self.partitions = partitions
-        self.log = Log()
         self.arrivals = list(arrivals)
         self.until_ms = until_ms
         self.now_ms = arrivals[0].at_ms if arrivals else until_ms
+        self.rules = [rules] if rules is not None else []
+        """Those in force, and those before."""
         self.crashes = 0
-        self.restored: Callable[[World], None] = lambda world: None
-        """Called after each crash, when every store has been restored and nothing has run yet."""
+        self.resolve_crashes = 0
+        self.restored: Callable[[ComputeHost], None] = lambda host: None
+        """Called with each that was killed, when it has been restored and nothing has run yet."""
         self.outage_until_ms = 0
+        self.down: Sequence[Host] = ()
         self.received: list[Record] = []
-        self.resolvers = [Host("resolve", p) for p in range(partitions)]
-        self.computers = [Host("compute", p) for p in range(partitions)]
-        self.stores = [SimStore() for _ in range(partitions)]
-        self.gates = [TimerGate(0) for _ in range(partitions)]
-        self.done_at = [0] * partitions
-        self.resolve_stages = [self._resolve_stage(p) for p in range(partitions)]
-        for p in range(partitions):
-            self.log.append(TOPICS.profiles_in, p, None, envelope.catalog(catalog), self.now_ms)
-        self.overlays: list[Overlay] = [Overlay(store) for store in self.stores]
-        self.stages: list[ComputeStage] = [self._compute_stage(p) for p in range(partitions)]
+        self.feeders = [FeedHost(self, p, rules) for p in range(partitions)] if rules is not None else []
+        self.resolvers: list[SimpleResolveHost] = [ResolveHost(each) for each in self.feeders]
+        self.resolvers = self.resolvers or [SimpleResolveHost(self, p) for p in range(partitions)]
+        self.linkers = [LinkHost(self)] if rules is not None else []
+        self.computers = [ComputeHost(self, p) for p in range(partitions)] if catalog is not None else []
+        if rules is not None:
+            self._announce(rules.link)
+        if catalog is not None:
+            for p in range(partitions):
+                self.log.append(TOPICS.profiles_in, p, None, envelope.catalog(catalog), self.now_ms)
+        for host in self.hosts:
+            host.start()
 
-    def _resolve_stage(self, partition: int) -> SimpleResolveStage:
-        return SimpleResolveStage(TOPICS, partition, self.partitions, IdentityRules())
-
-    def _compute_stage(self, partition: int) -> ComputeStage:
-        # A tiny cache, so that profiles come back from their bytes all the time.
-        return ComputeStage(
-            TOPICS, partition, self.partitions, self.overlays[partition], epoch=EPOCH, cache_bytes=1_000
-        )
+    @property
+    def hosts(self) -> list[Host]:
+        """In the order in which they have to be started."""
+        return [*self.feeders, *self.resolvers, *self.linkers, *self.computers]
 
     # the scheduler
 
@@ -135,6 +119,10 @@ class World:
             if self.random.random() < self.faults.outage:
                 longest_ms = min(DAY_MS, (self.until_ms - self.now_ms) // 2)
                 self.outage_until_ms = self.now_ms + self.random.randint(0, longest_ms)
+                self.down = self.random.choice((self.resolvers, self.linkers or self.resolvers))
+            if self.random.random() < self.faults.change_rules:
+                self._change_rules()
+                continue
             if self._may_lag() and self.random.random() < (
                 0.5 if self.now_ms < self.outage_until_ms else self.faults.lag
             ):
@@ -146,21 +134,24 @@ class World:
         steps: list[Callable[[], None]] = []
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             steps.append(self._arrive)
-        down = self.now_ms < self.outage_until_ms
-        for host in self.computers if down else (*self.resolvers, *self.computers):
+        is_out = self.now_ms < self.outage_until_ms
+        for host in self.hosts:
+            if is_out and host in self.down:
+                continue
+            more: list[Callable[[], None]] = []
             if host.running:
-                steps += [lambda host=host: self._carry_on(host)] * 3
-            topic = TOPICS.events_raw if host.name == "resolve" else TOPICS.profiles_in
+                more += [host.carry_on] * 3
             # The next batch is computed while the last one is under way, and no further ahead.
-            if len(host.running) < 2 and host.position < self.log.end(topic, host.partition):
-                steps.append(lambda host=host, topic=topic: self._start(host, topic))
+            if len(host.running) < 2 and host.has_more:
+                more.append(lambda host=host: host.begin(self.random.randint(1, BATCH_MAX)))
             if host.committed < host.committable:
-                steps.append(lambda host=host: self._commit_offset(host))
-        for partition in range(self.partitions):
-            if self._may_fire(partition):
-                steps.append(lambda partition=partition: self._fire(partition))
-            if self.stores[partition].unflushed and self.random.random() < 0.05:
-                steps.append(self.stores[partition].flush)
+                more.append(lambda host=host: self._commit_offset(host))
+            if host.store.unflushed and self.random.random() < 0.05:
+                more.append(host.store.flush)
+            slow = self.faults.slow_link if host in self.linkers else self.faults.slow_news and host in self.feeders
+            if not (slow and steps and self.random.random() < 0.95):
+                steps += more
+        steps += [lambda host=host: self._fire(host) for host in self.computers if self._may_fire(host)]
         return steps
 
     def _pass_time(self) -> None:
@@ -168,9 +159,11 @@ class World:
         self.now_ms = self._next_instant()
 
     def _next_instant(self) -> int:
-        instants = [self.until_ms, *(arrival.at_ms for arrival in self.arrivals)]
-        for store in self.stores:
-            instants.extend(due for due, _ in store.timers_until(self.until_ms, 50))
+        instants = [self.until_ms]
+        if self.arrivals:
+            instants.append(max(self.arrivals[0].at_ms, self.now_ms + 1))
+        for host in self.computers:
+            instants.extend(due for due, _ in host.store.timers_until(self.until_ms, 50))
         return min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
 
     def _may_lag(self) -> bool:
@@ -181,13 +174,17 @@ class World:
         """
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             return False
-        waiting = [
-            records[host.committed].timestamp
-            for host in self.resolvers
-            if host.committed < len(records := self.log.partitions[TOPICS.events_raw, host.partition])
-        ]
         next_ms = self._next_instant()
-        return self.now_ms < self.until_ms and next_ms - min(waiting, default=next_ms) < 2 * DAY_MS
+        return self.now_ms < self.until_ms and next_ms - min(self._waiting_ms(), default=next_ms) < 2 * DAY_MS
+
+    def _waiting_ms(self) -> list[int]:
+        """Since when each host has had something to do, or to do again.
+
+        Where profiles move, a message has more hosts on its way, and each has but a part of the time.
+        """
+        hosts: list[tuple[Host, int]] = [(host, DAY_MS if self.linkers else 0) for host in self.resolvers]
+        hosts += [(host, 3 * DAY_MS // 2) for host in (*self.linkers, *(self.computers if self.linkers else ()))]
+        return [unread[0].timestamp - used_ms for host, used_ms in hosts if (unread := host.unread())]
 
     # what happens
 
@@ -197,92 +194,88 @@ class World:
             offset = self.log.append(TOPICS.events_raw, arrival.partition, None, arrival.value, self.now_ms)
             self.received.append(self.log.partitions[TOPICS.events_raw, arrival.partition][offset])
 
-    def _start(self, host: Host, topic: str) -> None:
-        records = self.log.read(topic, host.partition, host.position, self.random.randint(1, BATCH_MAX))
-        host.position = records[-1].offset + 1
-        work = self._process(host, records)
-        host.running.append((work, commit(work, _Ports(self, host), lambda name: None)))
-
-    def _process(self, host: Host, records: Sequence[Record]) -> Work:
-        if host.name == "resolve":
-            return self.resolve_stages[host.partition].process(records, self.now_ms)
-        return self.stages[host.partition].process(records)
-
-    def _carry_on(self, host: Host) -> None:
-        work, running = host.running[0]
-        try:
-            running.send(None)
-        except StopIteration:
-            host.running.pop(0)
-            if host.name == "compute" and work.changelog:
-                self.overlays[host.partition].pop()
-            if host.name == "resolve":
-                done = self.log.partitions[TOPICS.events_raw, host.partition][: host.committable]
-                self.done_at[host.partition] = max((record.timestamp for record in done), default=0)
-
     def _commit_offset(self, host: Host) -> None:
         host.committed = host.committable
 
-    def _may_fire(self, partition: int) -> bool:
-        gate = self.gates[partition]
+    def _may_fire(self, host: ComputeHost) -> bool:
+        gate = host.gate
         if not gate.waiting:
             sources = [
-                SourceProgress(self.log.end(TOPICS.events_raw, p), self.resolvers[p].committable, self.done_at[p])
-                for p in range(self.partitions)
+                SourceProgress(self.log.end(TOPICS.events_raw, each.partition), each.committable, each.done_at_ms)
+                for each in self.resolvers
             ]
             waiting = self.arrivals and self.arrivals[0].at_ms <= self.now_ms
             asked_at_ms = self.now_ms - 1 if waiting else self.now_ms
-            gate.found(sources, asked_at_ms, self.log.end(TOPICS.profiles_in, partition))
-        return bool(self._due(partition))
+            gate.found(sources, asked_at_ms, self.log.end(TOPICS.identity_links, 0))
+        done_next = self.linkers[0].committable if self.linkers else 0
+        if gate.awaits_end(done_next):
+            gate.decided(done_next, self.log.end(TOPICS.profiles_in, host.partition))
+        return bool(self._due(host))
 
-    def _due(self, partition: int) -> list[tuple[int, bytes]]:
-        until_ms = self.gates[partition].until_ms(self.computers[partition].committable)
-        waiting = {
-            record.key
-            for record in self.log.partitions[TOPICS.profiles_in, partition][self.computers[partition].committable :]
+    def _due(self, host: ComputeHost) -> list[tuple[int, bytes]]:
+        until_ms = host.gate.until_ms(host.committable)
+        due = list(host.store.timers_until(until_ms, 3))
+        waiting = due and {
+            record.key for record in self.log.partitions[TOPICS.profiles_in, host.partition][host.committable :]
         }
-        return [each for each in self.stores[partition].timers_until(until_ms, 3) if each[1] not in waiting]
+        return [each for each in due if each[1] not in waiting]
 
-    def _fire(self, partition: int) -> None:
-        for due, profile in self._due(partition):
-            assert partition_of(profile, self.partitions) == partition
-            self.log.append(TOPICS.profiles_in, partition, profile, envelope.timer(due), self.now_ms)
+    def _fire(self, host: ComputeHost) -> None:
+        for due, profile in self._due(host):
+            assert partition_of(profile, self.partitions) == host.partition
+            self.log.append(TOPICS.profiles_in, host.partition, profile, envelope.timer(due), self.now_ms)
 
     def _crash(self) -> None:
-        """The stream's process is killed: every host at once, wherever its commits are."""
+        """A process is killed: with it everything, or a partition of something."""
         self.crashes += 1
-        for host in (*self.resolvers, *self.computers):
-            for _, running in host.running:
-                running.close()
-            host.running.clear()
-            host.position = host.committable = host.committed
-        for partition, store in enumerate(self.stores):
-            if self.random.random() < self.faults.wipe:
-                self.stores[partition] = SimStore()
-            else:
-                store.crash(self.random)
-            self.gates[partition] = TimerGate(0)
-            self._restore(partition)
-        self.restored(self)
+        kind = self.random.choice(self.faults.dies)
+        killed = {"all": self.hosts, "link": self.linkers, "resolve": self._moves(), "compute": self.computers}[kind]
+        self._kill([self.random.choice(killed)] if kind in ("link", "compute") and killed else killed)
 
-    def _restore(self, partition: int) -> None:
-        store = self.stores[partition]
-        offset = store.log_offset() + 1
-        records = self.log.read(TOPICS.profiles_changelog, partition, offset, 1 << 30)
-        if records:
-            apply_changelog(store, [(each.key, each.value) for each in records], records[-1].offset)  # type: ignore[arg-type]
-        end = self.log.end(TOPICS.profiles_changelog, partition)
-        source_end = self.log.end(TOPICS.profiles_in, partition)
-        check(
-            partition,
-            meta_of(store),
-            LogFacts(TOPICS.profiles_in, EPOCH, source_end, self.computers[partition].committed, 0, end),
-        )
-        self.overlays[partition] = Overlay(store)
-        self.stages[partition] = self._compute_stage(partition)
-        self.resolve_stages[partition] = self._resolve_stage(partition)
+    def _moves(self) -> Sequence[Host]:
+        """One partition of `events.raw`, and with it its assignments."""
+        at = self.random.randrange(self.partitions)
+        return [*self.feeders[at : at + 1], self.resolvers[at]]
+
+    def _kill(self, killed: Sequence[Host]) -> None:
+        self.resolve_crashes += any(host in self.resolvers for host in killed)
+        for host in killed:
+            host.stop(self.random, self.faults.wipe)
+        for host in killed:
+            host.start()
+        for host in killed:
+            if isinstance(host, ComputeHost):
+                self.restored(host)
+
+    def _announce(self, rules: LinkRules) -> None:
+        self.log.append(TOPICS.identity_links, 0, None, links.rules(rules), self.now_ms)
+
+    def _change_rules(self) -> None:
+        """As an operator does: everything stops, the rules are announced, everything starts."""
+        for host in self.resolvers:
+            while host.running:
+                host.carry_on()
+            self._commit_offset(host)
+        link_rules = LinkRules(priority=("email", "user_id"), max_merges=self.random.randint(1, 100))
+        rules = replace(self.rules[-1], link=link_rules)
+        self.rules.append(rules)
+        self._announce(link_rules)
+        for feeder in self.feeders:
+            feeder.rules = rules
+        self._kill([*self.feeders, *self.resolvers])
 
     # what came of it
+
+    def graph(self) -> Graph:
+        """What `link` holds."""
+        found = Graph(self.rules[-1].link)
+        store = self.linkers[0].store
+        pairs = [
+            tuple(key[len(link_state.INDEX) :].decode().split(":", 1))
+            for key in store.data if key.startswith(link_state.INDEX)
+        ]  # fmt: skip
+        link_state.load(found, store, pairs)  # type: ignore[arg-type]
+        return found
 
     def changes(self) -> list[tuple[str, dict[str, Any]]]:
         """(id, data) of every record of `changes`, in order per partition."""
@@ -290,41 +283,3 @@ class World:
             (dict(record.headers)["ce_id"].decode(), orjson.loads(record.value or b""))
             for record in self.log.all_of(TOPICS.changes)
         ]
-
-
-class _Ports:
-    """The commit protocol's ports: every await is a place at which the process may be killed."""
-
-    def __init__(self, world: World, host: Host) -> None:
-        self._world = world
-        self._host = host
-
-    def still_mine(self) -> None:
-        """There is one owner."""
-
-    async def send(self, outputs: Mapping[tuple[str, int], Sequence[OutRecord]]) -> None:
-        for (topic, partition), records in outputs.items():
-            await Pause()
-            for key, value, headers in records:
-                self._world.log.append(topic, partition, key, value, self._world.now_ms, headers)
-                if self._world.random.random() < 0.2:
-                    await Pause()
-        await Pause()
-
-    async def append(self, changelog: Sequence[tuple[bytes, bytes | None]]) -> int:
-        offset = -1
-        await Pause()
-        for key, value in changelog:
-            if self._world.random.random() < 0.3:
-                await Pause()
-            offset = self._world.log.append(
-                TOPICS.profiles_changelog, self._host.partition, key, value, self._world.now_ms
-            )
-        await Pause()
-        return offset
-
-    def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
-        self._world.stores[self._host.partition].write(writes, log_offset)
-
-    def committable(self, src_next: int) -> None:
-        self._host.committable = max(self._host.committable, src_next)
