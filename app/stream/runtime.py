@@ -43,6 +43,8 @@ from app.transport.fence import Fence
 log = logs.get("stream")
 
 EXIT_FAILED = 1
+REACHED_POLL_S = 0.1
+"""How often others' progress is asked for, while something waits for it."""
 
 
 def group_of(settings: Settings) -> str:
@@ -136,7 +138,7 @@ class Runtime:
         pump = TimerPump(
             self.topics, self.settings.kafka.partitions, self.admin, self.producer, self.clock, self.fence,
             group_of(self.settings), grace_ms=self.settings.stream.timer_grace_ms,
-            serving=self._serving, sources=self._sources, failpoint=_failpoint,
+            serving=self._serving, sources=self._sources, linker=self._linker, failpoint=_failpoint,
         )  # fmt: skip
         watchdog = Watchdog(
             lambda: self.observed.lag_total,
@@ -176,7 +178,7 @@ class Runtime:
         if tp.topic == topics.events_raw:
             resolver = self.resolvers[partition] = ResolveEngine(
                 topics, partition, self.rules, self.clock,
-                known=lambda: self.known[partition], start=lambda: self._start_of(tp),
+                known=lambda: self._all_known(partition), start=lambda: self._start_of(tp),
             )  # fmt: skip
             return resolver
         if tp.topic == topics.identity_assignments:
@@ -227,6 +229,30 @@ class Runtime:
             del self.known[partition]  # the store was mended
             self.resolvers[partition].know(known)
         self.known[partition].set_result(known)
+
+    async def _all_known(self, partition: int) -> Assignments:
+        """What a partition of `events.raw` knows, with the answers to all that it has asked so far.
+
+        A resolver that begins anew does not know what it waits for. A message that it took for known would overtake
+        an earlier one that is still with the linker.
+        """
+        links, told = (self.topics.identity_links, 0), (self.topics.identity_assignments, partition)
+        await self._reached(links, (await self.admin.end_offsets([links]))[links])
+        known = await self.known[partition]
+        await self._reached(told, (await self.admin.end_offsets([told]))[told])
+        return known
+
+    async def _reached(self, place: tuple[str, int], offset: int) -> None:
+        """Return once a partition has been worked off up to an offset, by whomever."""
+        while True:
+            lane = self.lanes.get(TP(*place))
+            if lane is not None:
+                done = lane.done_next
+            else:
+                done = (await self.admin.committed(group_of(self.settings), [place]))[place]
+            if (done or 0) >= offset:
+                return
+            await asyncio.sleep(REACHED_POLL_S)
 
     def _ports(self, tp: TP, engine: ResolveEngine | StateEngine) -> StreamPorts:
         changelog, repair = "", None
@@ -306,6 +332,9 @@ class Runtime:
 
     def _sources(self) -> Mapping[int, Lane]:
         return {tp.partition: lane for tp, lane in self.lanes.all().items() if tp.topic == self.topics.events_raw}
+
+    def _linker(self) -> Lane | None:
+        return self.lanes.get(TP(self.topics.identity_links, 0))
 
     def _not_serving(self) -> str:
         if self.failed:

@@ -53,6 +53,7 @@ class TimerPump:
     Args:
         serving: The partitions of `profiles.in` that are restored, by number.
         sources: The lanes of `events.raw` that are this worker's, by partition.
+        linker: The lane of `identity.links`, if it is this worker's.
         committed: The group's committed offsets of `events.raw`, by partition, for those of other workers.
         fired: Told how many were fired.
     """
@@ -70,6 +71,7 @@ class TimerPump:
         grace_ms: int,
         serving: Callable[[], Mapping[int, Serving]],
         sources: Callable[[], Mapping[int, Lane]],
+        linker: Callable[[], Lane | None],
         failpoint: Callable[[str], None],
     ) -> None:
         self._topics = topics
@@ -82,6 +84,7 @@ class TimerPump:
         self._grace_ms = grace_ms
         self._serving = serving
         self._sources = sources
+        self._linker = linker
         self._failpoint = failpoint
         self._pumped: dict[int, _Pumped] = {}
 
@@ -102,17 +105,20 @@ class TimerPump:
         for partition in serving:
             if partition not in self._pumped:
                 self._pumped[partition] = _Pumped(TimerGate(self._grace_ms))
-        await self._ask([partition for partition in serving if not self._pumped[partition].gate.waiting])
+        gates = {partition: self._pumped[partition].gate for partition in serving}
+        await self._ask([gate for gate in gates.values() if not gate.waiting])
+        await self._ask_behind_link(gates)
         for partition, served in serving.items():
             try:
                 await self._pump(partition, served, self._pumped[partition])
             except CorruptProfile as error:
                 served.lane.damaged(error)
 
-    async def _ask(self, partitions: list[int]) -> None:
-        if not partitions:
+    async def _ask(self, gates: list[TimerGate]) -> None:
+        """How far the sources are now, and what they have asked of the linker by then."""
+        if not gates:
             return
-        raw, target = self._topics.events_raw, self._topics.profiles_in
+        raw, links = self._topics.events_raw, (self._topics.identity_links, 0)
         asked_at_ms = self._clock.now_ms()
         ends = await self._admin.end_offsets([(raw, p) for p in range(self._partitions)])
         own = self._sources()
@@ -124,11 +130,24 @@ class TimerPump:
             done = lane.done_next if lane is not None else committed[raw, p]
             at_ms = lane.done_at_ms if lane is not None else 0
             sources.append(SourceProgress(ends[raw, p], done or 0, at_ms))
-        ends_in = await self._admin.end_offsets([(target, p) for p in partitions])
-        for p in partitions:
-            gate = self._pumped[p].gate
-            gate.found(sources, asked_at_ms, links_end=0)
-            gate.decided(0, ends_in[target, p])
+        links_end = (await self._admin.end_offsets([links]))[links]
+        for gate in gates:
+            gate.found(sources, asked_at_ms, links_end)
+
+    async def _ask_behind_link(self, gates: Mapping[int, TimerGate]) -> None:
+        """Where the partitions end, as soon as all that was asked of the linker has been answered."""
+        lane = self._linker()
+        if lane is not None:
+            done = lane.done_next
+        else:
+            links = (self._topics.identity_links, 0)
+            done = (await self._admin.committed(self._group, [links]))[links]
+        behind = {p: gate for p, gate in gates.items() if gate.awaits_end(done or 0)}
+        if not behind:
+            return
+        ends = await self._admin.end_offsets([(self._topics.profiles_in, p) for p in behind])
+        for p, gate in behind.items():
+            gate.decided(done or 0, ends[self._topics.profiles_in, p])
 
     async def _pump(self, partition: int, served: Serving, pumped: _Pumped) -> None:
         until_ms = pumped.gate.until_ms(served.lane.done_next or 0)

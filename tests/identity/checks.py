@@ -18,7 +18,6 @@ from app.topics import partition_of
 from tests.simulation.hosts import TOPICS
 from tests.simulation.world import World
 
-
 Sent = tuple[str, int]
 """Message id, and when it was received: a client may send one twice."""
 

@@ -50,7 +50,7 @@ PLANTED = [
     Planted(
         "half a batch of changes in the changelog",
         "tests/simulation/hosts.py",
-        "class LinkHost(Host):\n    \"\"\"`identity.links`, the only partition.\"\"\"\n\n    is_atomic = True",
+        'class LinkHost(Host):\n    """`identity.links`, the only partition."""\n\n    is_atomic = True',
         "class LinkHost(Host):\n    is_atomic = False",
     ),
     Planted(

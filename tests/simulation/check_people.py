@@ -115,7 +115,9 @@ class _Checked:
             assert len(owners) == 1, f"{subject} with {identifiers} is {owners}"
             (profile,) = owners
             assert profile is not None
-            assert graph.nodes[profile].ids.keys() == held, f"{subject} has {identifiers}, {profile} {graph.nodes[profile]}"
+            assert graph.nodes[profile].ids.keys() == held, (
+                f"{subject} has {identifiers}, {profile} {graph.nodes[profile]}"
+            )
             named[subject] = profile
         assert sorted(named.values()) == sorted(graph.nodes)
         return named

@@ -70,7 +70,9 @@ def _together(messages: Received, partitions: int) -> list[int]:
 def _identifiers(message: Mapping[str, Any]) -> list[Identifier]:
     """Everything that a message may be about."""
     rules = IdentityRules()
-    found = identifiers_of(message, {}) + identifiers_of(message, {Identifier("user_id", str(message.get("previousId"))): ""})
+    found = identifiers_of(message, {}) + identifiers_of(
+        message, {Identifier("user_id", str(message.get("previousId"))): ""}
+    )
     return [each for each in dict.fromkeys(found) if not rules.is_blocked(each)]
 
 
@@ -90,7 +92,9 @@ def _timestamped(messages: Received) -> Received:
             while time_ms in used:
                 time_ms -= 1
             used.add(time_ms)
-            text = datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1_000:03}Z"
+            text = (
+                datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1_000:03}Z"
+            )
             said[message["messageId"]] = text
         stamped.append((at_ms, {**message, "timestamp": text}))
     return stamped

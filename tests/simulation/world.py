@@ -21,7 +21,16 @@ from app.profiles.seen import DAY_MS
 from app.stages import envelope, link_state, links
 from app.stages.timers import SourceProgress
 from app.topics import partition_of
-from tests.simulation.hosts import TOPICS, Cluster, ComputeHost, FeedHost, Host, LinkHost, ResolveHost, SimpleResolveHost
+from tests.simulation.hosts import (
+    TOPICS,
+    Cluster,
+    ComputeHost,
+    FeedHost,
+    Host,
+    LinkHost,
+    ResolveHost,
+    SimpleResolveHost,
+)
 from tests.simulation.log import Record
 
 BATCH_MAX = 7
