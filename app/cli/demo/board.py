@@ -47,11 +47,7 @@ class Board:
         self.truth = truth
         self._clock = clock
         self._due_ms = sorted(
-            flip.at_ms
-            for changes in truth.values()
-            for key, flips in changes.items()
-            for flip in flips
-            for _ in CALLS[key]
+            flip.at_ms for told in truth.told.values() for key, flips in told.items() for flip in flips for _ in CALLS[key]
         )
         self._start_s: float | None = None
         self._sampled_ms = -_HISTORY_STEP_MS
@@ -88,7 +84,7 @@ class Board:
     @property
     def changes_count(self) -> int:
         """Changes that the whole demo must cause; a change may be several deliveries."""
-        return sum(len(flips) for changes in self.truth.values() for flips in changes.values())
+        return sum(flip.is_change for flip in self.truth.flips())
 
     @property
     def last_due_ms(self) -> int:
@@ -123,8 +119,8 @@ class Board:
                 self.sizes[key].append(self.members_count[key])
 
     def on_value(self, value: Value) -> None:
-        """The receiver took one change."""
-        flips = self.truth.get(value.who, {}).get(value.key, ())
+        """The receiver took one change, or one value that it was told before of the same person by another name."""
+        flips = self.truth.told.get(value.who, {}).get(value.key, ())
         by_time = False
         if value.position < len(flips):
             flip = flips[value.position]
@@ -133,9 +129,13 @@ class Board:
         if value.key not in CALLS or value.call != CALLS[value.key][0]:
             return  # a change sent by two calls is one change here
         held = self.values[value.key]
+        # One person is counted once: who used to be addressed otherwise is somebody else no longer.
+        before = [held.pop(who) for who in (value.who, *self.truth.before.get(value.who, ())) if who in held]
         if value.key in self.members_count:
-            self.members_count[value.key] += (value.value is True) - (held.get(value.who) is True)
+            self.members_count[value.key] += (value.value is True) - sum(each is True for each in before)
         held[value.who] = value.value
+        if value.value in before:
+            return
         self.last_changes.append(LastChange(self.elapsed_ms / 1_000, value.who, value.key, value.value, by_time))
 
 

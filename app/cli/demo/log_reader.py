@@ -55,7 +55,7 @@ class LogRead:
 
 
 def _who(identifiers: Iterable[dict[str, str]]) -> str:
-    """As the truth names people: by the userId where there is one, else by the anonymousId."""
+    """As the truth names people: by the user id where there is one, else by the first anonymous id."""
     held = {found["type"]: found["value"] for found in reversed(list(identifiers))}
     kind = "user_id" if "user_id" in held else "anonymous_id"
     return f"{kind}:{held[kind]}"

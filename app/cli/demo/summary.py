@@ -81,8 +81,14 @@ class Figures:
 
     profiles: int
     """That anything changed for."""
+    became_known: int
+    """Of these, the ones that were anonymous first."""
+    merged: int
+    """Profiles that became part of another."""
     changes: int
     changes_by_time_alone: int
+    told_again: int
+    """Values that were no change, told to a user id or an e-mail address that was new."""
     requests: int
     """To the receiver."""
     retried: int
@@ -133,18 +139,19 @@ def summary_of(outcome: Outcome) -> Summary:
 def expected_changes(truth: Truth) -> dict[Place, list[object]]:
     """The sequences that the `changes` topic must hold."""
     return {
-        (who, key, "log"): [flip.value for flip in flips]
-        for who, changes in truth.items()
-        for key, flips in changes.items()
+        (who, key, "log"): values
+        for who, told in truth.told.items()
+        for key, flips in told.items()
+        if (values := [flip.value for flip in flips if flip.is_change])
     }
 
 
 def expected_deliveries(truth: Truth) -> dict[Place, list[object]]:
-    """The sequences that the receiver must get: each change once by each call of its connection."""
+    """The sequences that the receiver must get: each value once by each call of its connection."""
     return {
         (who, key, call): [flip.value for flip in flips]
-        for who, changes in truth.items()
-        for key, flips in changes.items()
+        for who, told in truth.told.items()
+        for key, flips in told.items()
         for call in CALLS[key]
     }
 
@@ -207,12 +214,16 @@ def _shown(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _figures(outcome: Outcome) -> Figures:
-    received = outcome.received
-    flips = [flip for changes in outcome.truth.values() for found in changes.values() for flip in found]
+    received, truth = outcome.received, outcome.truth
+    flips = list(truth.flips())
+    changes_count = sum(flip.is_change for flip in flips)
     return Figures(
-        profiles=len(outcome.truth),
-        changes=len(flips),
+        profiles=truth.profiles_count,
+        became_known=truth.known_count,
+        merged=truth.merged_count,
+        changes=changes_count,
         changes_by_time_alone=sum(flip.by_time for flip in flips),
+        told_again=len(flips) - changes_count,
         requests=received.requests_count,
         retried=received.turned_away_count,
         repeats_dropped=received.repeats_count,

@@ -1,8 +1,14 @@
-"""What the shop's stream must cause: the demo's own book-keeping, one plain sum per definition.
+"""What the shop's stream must cause: the demo's own book-keeping of who is who, and of what that person is told.
 
-It knows neither the language nor the engine. It plays each person's messages in order of sending, as if each arrived
-the moment it was sent; between them it stops at every instant at which one of the short windows loses an event. At
-each stop it writes down what has become different.
+It knows neither the language nor the engine. It plays the messages in order of sending, as if each arrived the moment
+it was sent; for each profile it stops between them at every instant at which one of the short windows loses an event.
+At each stop it writes down what has become different, and to whom it is addressed: to the user id as soon as there is
+one, else to the anonymous id.
+
+A profile is one device's, until a message names a user id: then it is that user's. Where the user has one already, from
+another device, the two become one in a step of its own, before the message. The shop's plan sees to it that nothing of
+either is about to run out at that moment. Whoever is addressed in a new way (a user id, an e-mail address) is told all
+that is so, once more.
 """
 
 from __future__ import annotations
@@ -12,20 +18,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from app.cli.demo.sample import AUDIENCES, CART_WINDOW_MS, PRESENT_WINDOW_MS, SAMPLES
+from app.cli.demo.person import Answer, Person
+from app.cli.demo.sample import AUDIENCES, SAMPLES
 from app.cli.demo.shop import Sent
 
-Answer = bool | int | float
-Truth = Mapping[str, Mapping[str, Sequence["Flip"]]]
-"""Who → definition's key → its changes in order; those without changes are not there."""
 _OPEN_TO_ANONYMOUS = {sample.key for sample in SAMPLES if sample.include_anonymous_users}
-_SHOES_CENTS_MIN = 8_000
-_SPENT_CENTS_MIN = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One change that must happen."""
+    """One value that somebody must be told."""
 
     at_ms: int
     """Ms since the demo's start, were there no delays at all."""
@@ -33,126 +35,135 @@ class Flip:
     """True for entered, False for exited, or the trait's new value."""
     by_time: bool
     """No message did it."""
+    is_change: bool = True
+    """False where the value is as it was, and whoever is told goes by an identifier that is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Everything that must be told."""
+
+    told: Mapping[str, Mapping[str, Sequence[Flip]]]
+    """Who (`user_id:…`, `anonymous_id:…`) → definition's key → what in order; those who are told nothing are missing."""
+    before: Mapping[str, Sequence[str]]
+    """Who → those as whom the same person was addressed before; all that is told to them now is told to this one."""
+    profiles_count: int
+    """Profiles that anything changed for, those that became part of another among them."""
+    known_count: int
+    """Of these, the ones that were anonymous first and got a user id."""
+    merged_count: int
+    """Profiles that became part of another."""
+
+    def flips(self) -> Iterable[Flip]:
+        """All of them, in no order of note."""
+        return (flip for told in self.told.values() for flips in told.values() for flip in flips)
 
 
 @dataclass(slots=True)
-class _Person:
-    """What one person's messages come to, so far."""
+class _Profile:
+    number: int
+    """In the order of creation."""
+    anonymous: str
+    """The first anonymous id."""
+    user: str | None = None
+    email: str | None = None
+    clock_ms: int = -1
+    person: Person = field(default_factory=Person)
+    last: dict[str, Answer] = field(default_factory=dict)
+    """Definition's key → the value told last."""
 
-    seen: set[str] = field(default_factory=set)
-    viewed_ms: list[int] = field(default_factory=list)
-    added_ms: list[int] = field(default_factory=list)
-    ordered_ms: list[int] = field(default_factory=list)
-    good_shoes_count: int = 0
-    spent_cents: int = 0
-    searches_count: int = 0
-    came_by_newsletter: bool = False
-    told: dict[str, tuple[int, object]] = field(default_factory=dict)
-    """Trait → when it was told, what."""
+    @property
+    def who(self) -> str:
+        return f"anonymous_id:{self.anonymous}" if self.user is None else f"user_id:{self.user}"
+
+    def learn(self, message: Mapping[str, object]) -> bool:
+        """What identifies in a message; whether the profile is addressed in another way from now on."""
+        before = self.user, self.email
+        user, traits = message.get("userId"), message.get("traits")
+        self.user = self.user or (str(user) if user is not None else None)
+        if self.email is None and traits is not None:
+            self.email = str(cast("Mapping[str, object]", traits)["email"])
+        return before != (self.user, self.email)
+
+
+class _Play:
+    def __init__(self) -> None:
+        self.told: dict[str, dict[str, list[Flip]]] = defaultdict(lambda: defaultdict(list))
+        self.before: dict[str, list[str]] = defaultdict(list)
+        self.created_count = self.known_count = self.merged_count = 0
+        self.changed: set[int] = set()
+        self._owners: dict[str, _Profile] = {}
+        """Identifier → the living profile that has it."""
 
     def take(self, sent: Sent) -> None:
-        message_id = str(sent.message["messageId"])
-        if message_id in self.seen:
-            return
-        self.seen.add(message_id)
-        match sent.message.get("event"):
-            case "Product Viewed":
-                self.viewed_ms.append(sent.happened_ms)
-                details = _mapping(sent.message["properties"])
-                is_good = details["category"] == "shoes" and _cents(details["price"]) >= _SHOES_CENTS_MIN
-                self.good_shoes_count += is_good
-            case "Product Added":
-                self.added_ms.append(sent.happened_ms)
-            case "Order Completed":
-                self.ordered_ms.append(sent.happened_ms)
-                self.spent_cents += _cents(_mapping(sent.message["properties"])["revenue"])
-            case "Products Searched":
-                self.searches_count += 1
-                campaign = _mapping(sent.message["context"]).get("campaign")
-                self.came_by_newsletter |= campaign is not None and _mapping(campaign)["source"] == "newsletter"
-        if sent.message["type"] == "identify":
-            for key, value in _mapping(sent.message["traits"]).items():
-                # A message that comes late does not undo what was told after it.
-                if key not in self.told or self.told[key][0] <= sent.happened_ms:
-                    self.told[key] = (sent.happened_ms, value)
+        profile = self._of(sent)
+        self.pass_time(profile, sent.at_ms)
+        who, is_new = profile.who, not profile.person.seen
+        is_addressed_anew = profile.learn(sent.message)
+        if profile.who != who and not is_new:
+            self.known_count += 1
+            self.before[profile.who].append(who)
+        profile.person.take(sent)
+        changed = self._look(profile, sent.at_ms, by_time=False)
+        if is_addressed_anew:
+            self._tell_again(profile, sent.at_ms, changed)
 
-    def answers(self, now_ms: int) -> dict[str, Answer]:
-        """Every definition's value now. A definition that reads others stands after them."""
-        viewed = sum(now_ms < at_ms + PRESENT_WINDOW_MS for at_ms in self.viewed_ms)
-        in_cart = sum(now_ms < at_ms + CART_WINDOW_MS for at_ms in self.added_ms)
-        bought = sum(now_ms < at_ms + CART_WINDOW_MS for at_ms in self.ordered_ms)
-        big = self.spent_cents >= _SPENT_CENTS_MIN
-        vip = big and self._told("plan") == "pro"
-        found: dict[str, Answer] = {
-            "looking_around": viewed >= 3,
-            "cart_waiting": in_cart >= 1 and not bought >= 1,
-            "shoe_fans": self.good_shoes_count >= 2,
-            "big_spenders": big,
-            "vip": vip,
-            "loyal": len(self.ordered_ms) >= 2 and not vip,
-            "newsletter_warm": self._told("newsletter") is True or self.came_by_newsletter,
-            "orders_total": len(self.ordered_ms),
-            "searches_total": self.searches_count,
-            "cart_activity": in_cart,
-        }
-        if self.ordered_ms:
-            found["revenue_total"] = self.spent_cents / 100
-        return found
+    def pass_time(self, profile: _Profile, until_ms: int | None = None) -> None:
+        """Every end of a window up to and including an instant, or every one there is."""
+        for end_ms in sorted(set(profile.person.ends_ms())):
+            if end_ms > profile.clock_ms and (until_ms is None or end_ms <= until_ms):
+                self._look(profile, end_ms, by_time=True)
+        profile.clock_ms = profile.clock_ms if until_ms is None else until_ms
 
-    def ends_ms(self) -> Iterable[int]:
-        """When the events of the short windows leave them."""
-        yield from (at_ms + PRESENT_WINDOW_MS for at_ms in self.viewed_ms)
-        yield from (at_ms + CART_WINDOW_MS for at_ms in (*self.added_ms, *self.ordered_ms))
+    def living(self) -> list[_Profile]:
+        return list({profile.number: profile for profile in self._owners.values()}.values())
 
-    def _told(self, key: str) -> object:
-        return self.told[key][1] if key in self.told else None
+    def _of(self, sent: Sent) -> _Profile:
+        """Whose a message is: the oldest profile that has one of its ids, the others having become part of it."""
+        user = sent.message.get("userId")
+        ids = [sent.who] if user is None else [f"user_id:{user}", sent.who]
+        found = {owner.number: owner for each in ids if (owner := self._owners.get(each)) is not None}
+        if found:
+            profile, *losers = (owner for _, owner in sorted(found.items()))
+        else:
+            self.created_count += 1
+            profile, losers = _Profile(self.created_count, str(sent.message["anonymousId"])), []
+        for loser in losers:
+            self.merged_count += 1
+            self.before[profile.who] += [loser.who, *self.before.pop(loser.who, ())]
+            self.pass_time(profile, sent.at_ms)
+            profile.person.absorb(loser.person)
+            self._look(profile, sent.at_ms, by_time=False)
+            ids += [each for each, owner in self._owners.items() if owner is loser]
+        self._owners.update(dict.fromkeys(ids, profile))
+        return profile
+
+    def _look(self, profile: _Profile, now_ms: int, *, by_time: bool) -> set[str]:
+        changed = set()
+        for key, value in profile.person.answers(now_ms).items():
+            if key in AUDIENCES and profile.user is None and key not in _OPEN_TO_ANONYMOUS:
+                continue
+            # Nobody is a member, and no count has a value, before the first change: False and 0 are no news then.
+            if value != profile.last.get(key, 0):
+                profile.last[key] = value
+                self.told[profile.who][key].append(Flip(now_ms, value, by_time))
+                self.changed.add(profile.number)
+                changed.add(key)
+        return changed
+
+    def _tell_again(self, profile: _Profile, now_ms: int, changed: set[str]) -> None:
+        """All but what was said anyway; that somebody is in no audience need not be said to those who heard nothing."""
+        for key, value in profile.last.items():
+            if key not in changed and value is not False:
+                self.told[profile.who][key].append(Flip(now_ms, value, by_time=False, is_change=False))
 
 
 def truth_of(sent: Iterable[Sent]) -> Truth:
-    """Every change that the messages, given in order of sending, must cause, up to when all short windows are empty."""
-    by_person: dict[str, list[Sent]] = defaultdict(list)
+    """All that the messages, given in order of sending, must cause, up to when all short windows are empty."""
+    play = _Play()
     for each in sent:
-        by_person[each.who].append(each)
-    found = {who: _changes(who, messages) for who, messages in by_person.items()}
-    return {who: changes for who, changes in found.items() if changes}
-
-
-def finals_of(truth: Truth) -> dict[str, dict[str, Answer]]:
-    """The last value of everything that ever changed; every other audience is empty of that person."""
-    return {who: {key: flips[-1].value for key, flips in changes.items()} for who, changes in truth.items()}
-
-
-def _changes(who: str, messages: Sequence[Sent]) -> dict[str, list[Flip]]:
-    person = _Person()
-    last: dict[str, Answer] = {}
-    flips: dict[str, list[Flip]] = {}
-
-    def look(now_ms: int, *, by_time: bool) -> None:
-        for key, value in person.answers(now_ms).items():
-            if key in AUDIENCES and who.startswith("anonymous_id:") and key not in _OPEN_TO_ANONYMOUS:
-                continue
-            # Nobody is a member, and no count has a value, before the first change: False and 0 are no news then.
-            if value != last.get(key, 0):
-                last[key] = value
-                flips.setdefault(key, []).append(Flip(now_ms, value, by_time))
-
-    def pass_time(after_ms: int, until_ms: int) -> None:
-        for end_ms in sorted({end_ms for end_ms in person.ends_ms() if after_ms < end_ms <= until_ms}):
-            look(end_ms, by_time=True)
-
-    before_ms = -1
-    for each in messages:
-        pass_time(before_ms, each.at_ms)
-        person.take(each)
-        look(each.at_ms, by_time=False)
-        before_ms = each.at_ms
-    pass_time(before_ms, max(person.ends_ms(), default=before_ms))
-    return flips
-
-
-def _cents(amount: object) -> int:
-    return round(float(cast("str | float", amount)) * 100)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value)
+        play.take(each)
+    for profile in play.living():
+        play.pass_time(profile)
+    told = {who: dict(flips) for who, flips in play.told.items()}
+    return Truth(told, dict(play.before), len(play.changed), play.known_count, play.merged_count)

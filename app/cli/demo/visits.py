@@ -21,15 +21,23 @@ class Visitor:
 
     number: int
     is_customer: bool
-    """Signed up: carries a userId from then on."""
+    """Has signed up."""
+    is_signed_in: bool
+    """On the device in use: messages carry the userId."""
+    device: int = 1
     plan: str = "free"
     newsletter: bool = False
 
     @property
     def ids(self) -> dict[str, object]:
-        """As SDKs send them: the device's anonymousId always, the userId once it is known."""
-        found: dict[str, object] = {"anonymousId": f"anon-{self.number:05}"}
-        return {"userId": f"user-{self.number:05}", **found} if self.is_customer else found
+        """As SDKs send them: the device's anonymousId always, the userId once it is known there."""
+        found: dict[str, object] = {"anonymousId": f"anon-{self.number:05}-{self.device}"}
+        return {"userId": f"user-{self.number:05}", **found} if self.is_signed_in else found
+
+    def take_another_device(self) -> None:
+        """Nobody knows there who this is."""
+        self.device += 1
+        self.is_signed_in = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Act:
 
 
 def visit(visitor: Visitor, start_ms: int, random: Random) -> Iterator[Act]:
-    """A whole visit, in order. The visitor changes with it: signs up, takes another plan."""
+    """A whole visit, in order. The visitor changes with it: signs up or in, takes another plan."""
     now_ms = start_ms
     context = _context(random)
     for body in _bodies(visitor, random):
@@ -53,13 +61,13 @@ def visit(visitor: Visitor, start_ms: int, random: Random) -> Iterator[Act]:
 
 def glance(number: int, at_ms: int, random: Random) -> Act:
     """Somebody looks at one page and is gone."""
-    return Act(at_ms, {**_page(random), **Visitor(number, is_customer=False).ids, "context": _context(random)})
+    return Act(at_ms, {**_page(random), **Visitor(number, is_customer=False, is_signed_in=False).ids, "context": _context(random)})
 
 
 def _bodies(visitor: Visitor, random: Random) -> Iterator[dict[str, object]]:
     # A generator: the visitor's ids are read after each step, so a sign-up shows from its own message on.
     yield _page(random)
-    if visitor.is_customer and random.random() < 0.5:
+    if visitor.is_signed_in and random.random() < 0.5:
         yield _identify(visitor)
     for _ in range(random.choice((0, 1, 1, 2))):
         yield _track("Products Searched", {"query": random.choice(SEARCHES)})
@@ -67,10 +75,14 @@ def _bodies(visitor: Visitor, random: Random) -> Iterator[dict[str, object]]:
     for product in viewed:
         yield _track("Product Viewed", product.properties())
     if not visitor.is_customer and random.random() < 0.4:
-        visitor.is_customer = True
+        visitor.is_customer = visitor.is_signed_in = True
         visitor.newsletter = random.random() < 0.3
         yield _identify(visitor)
         yield _track("Signed Up", {"plan": visitor.plan, "method": "email"})
+    elif not visitor.is_signed_in and visitor.is_customer:
+        visitor.is_signed_in = True
+        yield _identify(visitor)
+        yield _track("Signed In", {"method": "email"})
     yield from _shopping(viewed, visitor, random)
     if visitor.is_customer and random.random() < 0.35:
         visitor.plan = "pro" if visitor.plan == "free" or random.random() < 0.3 else "free"

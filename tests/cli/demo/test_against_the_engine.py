@@ -22,7 +22,7 @@ PARTITIONS = 2
 
 
 def _played(folder: Path, seed: int, faults: Faults) -> Summary:
-    planned = plan(seed=seed, rate=30, seconds=25)
+    planned = plan(seed=seed, rate=30, seconds=40)
     path = write_configuration(folder, hook_url="http://127.0.0.1:1/hooks/crm", secret=SECRET)
     loaded = configuration.open_configuration(path, {})
     records = planned.records(START_MS)
@@ -31,7 +31,8 @@ def _played(folder: Path, seed: int, faults: Faults) -> Summary:
         for at_ms, key, value in records
     ]
     until_ms = arrivals[-1].at_ms + WINDOW_MS_MAX + 5_000
-    world = World(seed, configuration.catalog(loaded.settings), arrivals, until_ms, faults=faults)
+    rules = configuration.identity_rules(loaded.settings)
+    world = World(seed, configuration.catalog(loaded.settings), arrivals, until_ms, faults=faults, rules=rules)
     world.run()
 
     log, received = LogRead(), Received()

@@ -10,8 +10,11 @@ from app.cli.demo.summary import Check, Figures, Summary
 
 FIGURES = Figures(
     profiles=40,
+    became_known=11,
+    merged=5,
     changes=100,
     changes_by_time_alone=30,
+    told_again=17,
     requests=120,
     retried=2,
     repeats_dropped=0,
@@ -32,6 +35,7 @@ def test_a_kept_promise_is_ticked_and_the_verdict_is_equal() -> None:
     assert "✓ " in text
     assert "3,404" in text
     assert "from an event to the delivery of what it changed: p50 9 ms, p99 1,234 ms, at most 2,000 ms" in text
+    assert "11 anonymous profiles became known, 5 became part of another; 17 values told once more" in text
     assert text.splitlines()[-1] == "equal to the truth"
 
 

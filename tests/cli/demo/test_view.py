@@ -56,8 +56,11 @@ def test_figures_follow_what_comes_in(board: Board, clock: HandClock) -> None:
 
 def test_latency_is_from_the_truths_instant_to_the_delivery(board: Board, clock: HandClock) -> None:
     truth = truth_of(plan(seed=2, rate=40, seconds=20).sent)
-    who, flips = next((who, found["looking_around"]) for who, found in truth.items() if "looking_around" in found)
-    entered, left = flips[:2]
+    who, (entered, left) = next(
+        (who, flips)
+        for who, told in truth.told.items()
+        if len(flips := told.get("looking_around", ())) == 2 and flips[1].by_time
+    )
     start_ms = board.start()
     clock.at_ms = start_ms + entered.at_ms + 70
     board.on_value(Value(who, "looking_around", "track", True, 0))
