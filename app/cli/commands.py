@@ -21,6 +21,7 @@ COMMANDS = {
     "apply": "app.cli.apply",
     "send": "app.cli.send",
     "explain": "app.cli.explain",
+    "profile": "app.cli.profile",
     "import": "app.cli.migration.command",
 }
 """Command → its module, which has a function of that name; `import_` for a name that Python keeps for itself."""
@@ -34,6 +35,7 @@ SUMMARIES = {
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
     "explain": "Tell why a profile is in or out, and until when.",
+    "profile": "Show who a profile is and what is known of it.",
     "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -13,30 +12,18 @@ from app.cli import brokers as broker_address
 from app.cli import explanation_view as view
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import WRONG_USAGE, CommandError, answer
+from app.cli.sought import HELP, named, sought
 from app.clock import SystemClock
 from app.compute.explain import explain as explained
 from app.definitions.checker import Parsed, compile_ready
 from app.definitions.model import Catalog
-from app.identity.rules import IDENTIFYING_TYPES
-from app.ids import profile_id
 from app.stream.lookup import look_up
 from app.topics import Topics
-
-OWNERS = ("user_id", "anonymous_id")
-"""The identifiers that a profile is found by."""
-_PROFILE_ID = re.compile(r"prf_[0-9a-f]{24}")
 
 
 def explain(
     definition: Annotated[str, typer.Argument(metavar="DEFINITION", help="Its key.", show_default=False)],
-    identifier: Annotated[
-        str,
-        typer.Argument(
-            metavar="IDENTIFIER",
-            help="user_id:VALUE or anonymous_id:VALUE; VALUE alone is a user id; or a profile's id.",
-            show_default=False,
-        ),
-    ],
+    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help=HELP, show_default=False)],
     config: Config = CONFIG_DEFAULT,
     data: Data = DATA_DEFAULT,
     brokers: Brokers = "",
@@ -45,7 +32,7 @@ def explain(
     """Tell why a profile is in an audience or out of it, or has a trait's value: clause by clause, with the events and
     traits behind each, and the next instant at which it flips if nothing happens.
 
-    Reads the changelog, so it can be asked while the stream runs. It tells of this moment, and of the events that have
+    Reads the changelogs, so it can be asked while the stream runs. It tells of this moment, and of the events that have
     been applied by now.
 
     Exit code 0: explained; 1: nobody is known under that identifier; 2: there is no such definition.
@@ -53,13 +40,15 @@ def explain(
     \b
     Examples:
       headwater explain big_spenders ann
+      headwater explain big_spenders email:ann@example.com
       headwater explain big_spenders anonymous_id:8f14e45f --json | jq .value
     """
-    owner, profile = owner_of(identifier)
+    wanted = sought(identifier)
     settings = broker_address.settings(config, brokers)
     address = broker_address.resolve(settings, data, brokers)
     topics = Topics(settings.kafka.topic_prefix)
-    found = asyncio.run(look_up(address, topics, profile, settings.kafka.security))
+    found = asyncio.run(look_up(address, topics, wanted, settings.kafka.security))
+    owner = named(wanted, found.known)
     ready = _definitions(definition, found.catalog)
     if found.profile is None:
         raise CommandError(
@@ -67,27 +56,9 @@ def explain(
         )
     explanation = explained(ready, definition, found.profile, SystemClock().now_ms())
     if as_json:
-        answer({"profile": profile, **view.as_value(explanation)})
+        answer({"profile": found.profile_id, **view.as_value(explanation)})
     else:
         print(view.as_text(explanation, owner, styled=view.is_styled()), flush=True)
-
-
-def owner_of(identifier: str) -> tuple[str, str]:
-    """How an identifier is told to people, and the id of its profile.
-
-    Raises:
-        CommandError: It is of a type that no profile is found by.
-    """
-    if _PROFILE_ID.fullmatch(identifier):
-        return identifier, identifier
-    kind, colon, value = identifier.partition(":")
-    if colon and kind in IDENTIFYING_TYPES - {*OWNERS}:
-        raise CommandError(f"profiles are found by {' and '.join(OWNERS)}, not by {kind}", code=WRONG_USAGE)
-    if not colon or kind not in OWNERS:
-        kind, value = "user_id", identifier
-    if not value:
-        raise CommandError("IDENTIFIER is empty; give user_id:VALUE or anonymous_id:VALUE", code=WRONG_USAGE)
-    return f"{kind}:{value}", profile_id(kind, value)
 
 
 def _definitions(key: str, catalog: Catalog | None) -> list[Parsed]:

@@ -11,8 +11,6 @@ import pytest
 
 from app.cli import explanation_view
 from app.cli.commands import run
-from app.cli.explain import owner_of
-from app.cli.output import CommandError
 from app.compute.explain import explain
 from app.definitions.checker import compile_ready
 from app.embedded.broker import EmbeddedBroker
@@ -26,36 +24,10 @@ from tests.faults.deployment import Deployment, deployed
 PARTITIONS = 2
 
 
-@pytest.mark.parametrize(
-    ("identifier", "kind", "value"),
-    [
-        ("ann", "user_id", "ann"),
-        ("user_id:ann", "user_id", "ann"),
-        ("user_id:a:b", "user_id", "a:b"),
-        ("shop:17", "user_id", "shop:17"),
-        ("anonymous_id:x", "anonymous_id", "x"),
-    ],
-)
-def test_identifiers(identifier: str, kind: str, value: str) -> None:
-    assert owner_of(identifier) == (f"{kind}:{value}", profile_id(kind, value))
-
-
-def test_a_profile_id_is_itself() -> None:
-    profile = profile_id("user_id", "ann")
-    assert owner_of(profile) == (profile, profile)
-
-
-@pytest.mark.parametrize("identifier", ["email:a@example.com", "", "user_id:"])
-def test_nobody_is_found_by_these(identifier: str) -> None:
-    with pytest.raises(CommandError) as refused:
-        owner_of(identifier)
-    assert refused.value.code == 2
-
-
 def test_wrong_usage_and_no_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "vip"]) == 2
-    assert run(["explain", "vip", "email:a@example.com", "--brokers", "127.0.0.1:1"]) == 2
-    assert "profiles are found by user_id and anonymous_id, not by email" in capsys.readouterr().err
+    assert run(["explain", "vip", "email:", "--brokers", "127.0.0.1:1"]) == 2
+    assert "IDENTIFIER is empty" in capsys.readouterr().err
     assert run(["explain", "vip", "ann", "--config", str(tmp_path / "none.yaml")]) == 2
     assert run(["explain", "vip", "ann", "--data", str(tmp_path)]) == 1
     assert "no `headwater up` is serving" in capsys.readouterr().err
@@ -113,7 +85,7 @@ async def test_a_profile_of_a_running_deployment(broker: EmbeddedBroker, topics:
     async with deployed(broker.bootstrap, tmp_path, document(topics, broker.bootstrap)) as deployment:
         await deployment.start()
         await deployment.ready()
-        await _order(deployment, 2)
+        await _order(deployment, {"userId": "ann"}, {"userId": "ann"})
         await deployment.at_rest(0.5)
 
         def asked(*arguments: str) -> tuple[int, str, str]:
@@ -144,10 +116,54 @@ async def test_a_profile_of_a_running_deployment(broker: EmbeddedBroker, topics:
         code, _, said = asked("buyers", "bob")
         assert code == 1
         assert said.startswith("headwater: nobody is known as user_id:bob: ")
+        await _merge(deployment)
+        names = ["ann", "anonymous_id:phone", "email:ann@example.com", "shop:17"]
+        for name in (*names, profile_id("user_id", "ann"), profile_id("anonymous_id", "phone")):
+            code, told, said = asked("orders", name, "--json")
+            assert (code, said) == (0, "")
+            found = json.loads(told)
+            assert (found["profile"], found["value"]) == (profile_id("user_id", "ann"), 4), name
+        code, told, _ = asked("orders", "anonymous_id:phone")
+        assert told.startswith("orders of anonymous_id:phone is 4, as of ")
+        _is_shown(deployment)
         await deployment.stop()
 
 
-async def _order(deployment: Deployment, count: int) -> None:
-    value = orjson.dumps({"type": "track", "event": "Order", "userId": "ann"})
+async def _merge(deployment: Deployment) -> None:
+    """Orders something on a telephone, and signs in there: what were two profiles are one."""
+    await _order(deployment, {"anonymousId": "phone"})
+    await deployment.at_rest(0.5)
+    shop = {"collection": "users", "encoding": "none", "type": "shop", "id": "17"}
+    context = {"traits": {"email": "ann@example.com"}, "externalIds": [shop]}
+    await _order(deployment, {"anonymousId": "phone", "userId": "ann", "messageId": "signed-in", "context": context})
+    await deployment.at_rest(0.5)
+
+
+def _is_shown(deployment: Deployment) -> None:
+    def shown(*arguments: str) -> tuple[int, str, str]:
+        done = headwater("profile", "show", *arguments, "--config", deployment.config, environ={"NO_COLOR": "1"})
+        return done.returncode, done.stdout, done.stderr
+
+    code, told, said = shown("email:ann@example.com", "--json")
+    assert (code, said) == (0, "")
+    found = json.loads(told)
+    ann, phone = profile_id("user_id", "ann"), profile_id("anonymous_id", "phone")
+    assert found["profile"] == ann
+    assert sorted((each["type"], each["value"]) for each in found["identifiers"]) == [
+        ("anonymous_id", "phone"), ("email", "ann@example.com"), ("shop", "17"), ("user_id", "ann"),
+    ]  # fmt: skip
+    assert all(instant(each["added_at"]) for each in found["identifiers"])
+    (merged,) = found["absorbed"]
+    assert (merged["profile"], merged["message"]) == (phone, "signed-in")
+    assert (found["audiences"], found["computed_traits"], found["traits"]) == (["buyers"], {"orders": 4}, {})
+    code, told, _ = shown(phone)
+    assert code == 0
+    assert told.startswith(f"{ann}, as of ")
+    assert f"{phone}  {merged['at']}  by message signed-in\n" in told
+    assert shown("bob") == (1, "", "headwater: nobody is known as user_id:bob\n")
+
+
+async def _order(deployment: Deployment, *messages: dict[str, object]) -> None:
+    values = [orjson.dumps({"type": "track", "event": "Order"} | each) for each in messages]
     place = deployment.topics.events_raw, partition_of(b"ann", PARTITIONS)
-    await deployment.producer.send({place: [(b"ann", value, ())] * count})
+    await deployment.producer.send({place: [(b"ann", value, ()) for value in values]})

@@ -4,11 +4,15 @@ import msgspec
 import pytest
 
 from app.definitions.model import Catalog, Definition
+from app.identity import codec as graph_codec
+from app.identity.graph import Node
+from app.identity.rules import Identifier
 from app.profiles import codec
 from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, part_key
+from app.stages.link_state import NODE
 from app.stages.meta import CATALOG_KEY
-from app.stream.lookup import Sought
+from app.stream.lookup import Known, Sought, SoughtNode
 
 KEY = b"prf_1"
 
@@ -26,10 +30,10 @@ def test_the_newest_is_the_one_that_has_applied_most() -> None:
         sought.take(PROFILE + KEY, codec.encode(profile(w), 1))
         sought.take(PROFILE + b"prf_12", codec.encode(profile(50), 1))
         sought.take(META, b"of no interest")
-    found = sought.found()
-    assert found.catalog is None
-    assert found.profile is not None
-    assert found.profile.w == 9
+    found = sought.profile()
+    assert sought.catalog() is None
+    assert found is not None
+    assert found.w == 9
 
 
 def test_nobody_and_the_last_catalogue() -> None:
@@ -37,10 +41,10 @@ def test_nobody_and_the_last_catalogue() -> None:
     for key in ("old", "new"):
         catalog = Catalog((Definition(key, "trait", "event('A').count()"),))
         sought.take(CATALOG_KEY, msgspec.json.encode(catalog))
-    found = sought.found()
-    assert found.profile is None
-    assert found.catalog is not None
-    assert [each.key for each in found.catalog.definitions] == ["new"]
+    catalogue = sought.catalog()
+    assert sought.profile() is None
+    assert catalogue is not None
+    assert [each.key for each in catalogue.definitions] == ["new"]
 
 
 def test_parts_come_back_into_their_places() -> None:
@@ -52,7 +56,7 @@ def test_parts_come_back_into_their_places() -> None:
         sought.take(part_key(KEY, name), part)
         sought.take(part_key(KEY, name), None)
     sought.take(PROFILE + KEY, data)
-    found = sought.found().profile
+    found = sought.profile()
     assert found is not None
     assert found.cells == made.cells
 
@@ -62,4 +66,54 @@ def test_a_missing_part_is_told() -> None:
     sought = Sought("prf_1")
     sought.take(PROFILE + KEY, data)
     with pytest.raises(codec.CorruptProfile, match="missing"):
-        sought.found()
+        sought.profile()
+
+
+USER, MAIL, DEVICE, OTHER = ("user_id", "u"), ("email", "u@x"), ("anonymous_id", "a"), ("anonymous_id", "b")
+
+
+def node(*identifiers: Identifier, absorbed: str = "") -> Node:
+    return Node(1, dict.fromkeys(identifiers, 5), [(absorbed, 7, "m")] if absorbed else [], {0})
+
+
+def asked(wanted: list[Identifier] | str, *records: tuple[str, Node | None, int]) -> Known | None:
+    sought = SoughtNode(wanted)
+    for profile, held, w in records:
+        sought.take(NODE + profile.encode(), graph_codec.encode(held, w) if held is not None else None)
+    sought.take(META, b"of no interest")
+    return sought.found()
+
+
+def test_a_profile_is_found_by_each_of_its_identifiers_and_by_its_id() -> None:
+    records = [("prf_1", node(DEVICE), 1), ("prf_2", node(OTHER), 2), ("prf_1", node(DEVICE, USER, MAIL), 3)]
+    for identifier in (DEVICE, USER, MAIL):
+        known = asked([identifier], *records)
+        assert known is not None
+        assert (known.profile, known.identifier, list(known.node.ids)) == ("prf_1", identifier, [DEVICE, USER, MAIL])
+    known = asked("prf_2", *records)
+    assert known is not None
+    assert (known.profile, known.identifier) == ("prf_2", None)
+    assert asked([("user_id", "a")], *records) is None, "the value alone is nobody's"
+    assert asked("prf_3", *records) is None
+
+
+def test_of_several_the_first_that_is_anybodys_counts() -> None:
+    records = [("prf_1", node(DEVICE), 1), ("prf_2", node(OTHER), 2)]
+    for wanted, profile in (([OTHER, DEVICE], "prf_2"), ([DEVICE, OTHER], "prf_1"), ([USER, OTHER], "prf_2")):
+        known = asked(wanted, *records)
+        assert known is not None
+        assert known.profile == profile
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["", "a late write of a worker that was replaced"])
+@pytest.mark.parametrize("wanted", [[OTHER], [USER], "prf_1", "prf_2"], ids=str)
+def test_what_became_part_of_another_is_found_there(wanted: list[Identifier] | str, late: bool) -> None:
+    records: list[tuple[str, Node | None, int]] = [
+        ("prf_1", node(USER), 1),
+        ("prf_2", node(OTHER), 2),
+        ("prf_1", node(USER, OTHER, absorbed="prf_2"), 3),
+        ("prf_2", None, 3),
+    ]
+    known = asked(wanted, *records, *([("prf_2", node(OTHER, DEVICE), 4), ("prf_1", node(USER), 2)] if late else []))
+    assert known is not None
+    assert (known.profile, list(known.node.ids)) == ("prf_1", [USER, OTHER])

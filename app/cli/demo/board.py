@@ -47,7 +47,11 @@ class Board:
         self.truth = truth
         self._clock = clock
         self._due_ms = sorted(
-            flip.at_ms for told in truth.told.values() for key, flips in told.items() for flip in flips for _ in CALLS[key]
+            flip.at_ms
+            for told in truth.told.values()
+            for key, flips in told.items()
+            for flip in flips
+            for _ in CALLS[key]
         )
         self._start_s: float | None = None
         self._sampled_ms = -_HISTORY_STEP_MS

@@ -38,8 +38,8 @@ def _print_differences(check: Check, console: Console) -> None:
 def _lines(figures: Figures) -> tuple[str, ...]:
     return (
         f"{figures.changes:,} changes of {figures.profiles:,} profiles, {figures.changes_by_time_alone:,} by time",
-        f"{figures.became_known:,} anonymous profiles became known, {figures.merged:,} became part of another; "
-        f"{figures.told_again:,} values told once more to identifiers that were new",
+        f"{figures.became_known:,} anonymous profiles became known, {figures.merged:,} became part of another",
+        f"{figures.told_again:,} values told once more, to identifiers that were new",
         f"{figures.requests:,} requests, {figures.retried:,} of them turned away and sent again",
         f"from an event to the delivery of what it changed: {_spread(figures.latency)}",
         f"from an instant to the delivery of what it changed: {_spread(figures.lateness)}",

@@ -44,7 +44,7 @@ class Truth:
     """Everything that must be told."""
 
     told: Mapping[str, Mapping[str, Sequence[Flip]]]
-    """Who (`user_id:…`, `anonymous_id:…`) → definition's key → what in order; those who are told nothing are missing."""
+    """Who (`user_id:…`, `anonymous_id:…`) → definition's key → what, in order; whoever is told nothing is missing."""
     before: Mapping[str, Sequence[str]]
     """Who → those as whom the same person was addressed before; all that is told to them now is told to this one."""
     profiles_count: int

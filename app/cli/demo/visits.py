@@ -61,7 +61,10 @@ def visit(visitor: Visitor, start_ms: int, random: Random) -> Iterator[Act]:
 
 def glance(number: int, at_ms: int, random: Random) -> Act:
     """Somebody looks at one page and is gone."""
-    return Act(at_ms, {**_page(random), **Visitor(number, is_customer=False, is_signed_in=False).ids, "context": _context(random)})
+    return Act(
+        at_ms,
+        {**_page(random), **Visitor(number, is_customer=False, is_signed_in=False).ids, "context": _context(random)},
+    )
 
 
 def _bodies(visitor: Visitor, random: Random) -> Iterator[dict[str, object]]:

@@ -22,7 +22,7 @@ PARTITIONS = 2
 
 
 def _played(folder: Path, seed: int, faults: Faults) -> Summary:
-    planned = plan(seed=seed, rate=30, seconds=40)
+    planned = plan(seed=seed, rate=20, seconds=40)
     path = write_configuration(folder, hook_url="http://127.0.0.1:1/hooks/crm", secret=SECRET)
     loaded = configuration.open_configuration(path, {})
     records = planned.records(START_MS)
@@ -60,6 +60,8 @@ def test_everything_is_equal(seed: int, tmp_path: Path) -> None:
     summary = _played(tmp_path, seed, Faults())
     assert summary.is_equal, summary.as_json()
     assert summary.figures.changes > 100
+    assert summary.figures.merged > 0
+    assert summary.figures.told_again > 10
 
 
 def test_everything_is_equal_though_the_worker_is_killed(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_kept_promise_is_ticked_and_the_verdict_is_equal() -> None:
     assert "✓ " in text
     assert "3,404" in text
     assert "from an event to the delivery of what it changed: p50 9 ms, p99 1,234 ms, at most 2,000 ms" in text
-    assert "11 anonymous profiles became known, 5 became part of another; 17 values told once more" in text
+    assert "11 anonymous profiles became known, 5 became part of another\n17 values told once more" in text
     assert text.splitlines()[-1] == "equal to the truth"
 
 

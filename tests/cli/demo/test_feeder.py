@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.cli.demo.board import Board
 from app.cli.demo.feeder import BATCH_RECORDS_MAX, KeyValue, feed
 from app.cli.demo.shop import DELAY_MS_MAX
+from app.cli.demo.truth import truth_of
 from app.clock import SystemClock
 from app.ids import TimeMs
 
@@ -23,7 +24,7 @@ class HandClock:
 
 
 async def test_records_go_out_in_order_and_not_before_their_time() -> None:
-    board = Board({}, clock=SystemClock())
+    board = Board(truth_of(()), clock=SystemClock())
     records = [(at_ms, b"k%d" % at_ms, None if at_ms % 2 else b"v") for at_ms in (0, 1, 5, 60, 61, 130)]
     sent: list[tuple[int, list[bytes]]] = []
 
@@ -39,7 +40,7 @@ async def test_records_go_out_in_order_and_not_before_their_time() -> None:
 
 
 async def test_after_a_stall_batches_are_bounded() -> None:
-    board = Board({}, clock=SystemClock())
+    board = Board(truth_of(()), clock=SystemClock())
     sizes: list[int] = []
 
     async def post(batch: Sequence[KeyValue]) -> None:
@@ -52,7 +53,7 @@ async def test_after_a_stall_batches_are_bounded() -> None:
 
 async def test_what_a_slow_broker_confirms_too_late_is_not_in_time() -> None:
     clock = HandClock()
-    board = Board({}, clock=clock)
+    board = Board(truth_of(()), clock=clock)
 
     async def post(batch: Sequence[KeyValue]) -> None:
         if batch[0][0] == b"slow":

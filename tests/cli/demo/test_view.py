@@ -7,6 +7,7 @@ from rich.console import Console
 
 from app.cli.demo.board import Board
 from app.cli.demo.receiver import Value
+from app.cli.demo.sample import CALLS, TRAITS
 from app.cli.demo.shop import plan
 from app.cli.demo.truth import truth_of
 from app.cli.demo.view import LiveView, PlainView, open_view, sparkline
@@ -68,6 +69,47 @@ def test_latency_is_from_the_truths_instant_to_the_delivery(board: Board, clock:
     board.on_value(Value(who, "looking_around", "track", False, 1))
     assert board.latency(by_time=False).p50_ms == pytest.approx(70, abs=1)
     assert board.latency(by_time=True).p99_ms == pytest.approx(300, abs=1)
+
+
+def test_a_person_is_counted_once(board: Board, clock: HandClock) -> None:
+    """Also while the anonymous id has heard of an entry, and the user id has just been told of it once more."""
+    truth = board.truth
+    who, names = next(
+        (who, names) for who, names in sorted(truth.before.items()) if "looking_around" in truth.told[who]
+    )
+    board.start()
+
+    def told(name: str, value: bool) -> tuple[int, int]:
+        board.on_value(Value(name, "looking_around", "track", value, 0))
+        return board.members_count["looking_around"], len(board.last_changes)
+
+    assert told(names[0], True) == (1, 1)
+    assert told(who, True) == (1, 1), "no change"
+    assert told(who, False) == (0, 2)
+    assert told(who, True) == (1, 3)
+
+
+def test_sizes_are_right_when_all_has_come(clock: HandClock) -> None:
+    truth = truth_of(plan(seed=3, rate=80, seconds=40).sent)
+    assert truth.merged_count > 5
+    board = Board(truth, clock=clock)
+    board.start()
+    values = [
+        (flip.at_ms, Value(who, key, call, flip.value, position))
+        for who, told in truth.told.items()
+        for key, flips in told.items()
+        for position, flip in enumerate(flips)
+        for call in CALLS[key]
+    ]
+    for _, value in sorted(values, key=lambda each: each[0]):
+        board.on_value(value)
+    gone = {each for before in truth.before.values() for each in before}
+    living = [told for who, told in truth.told.items() if who not in gone]
+    for key, count in board.members_count.items():
+        assert count == sum(key in told and told[key][-1].value is True for told in living), key
+    for key in TRAITS:
+        held = {who: told[key][-1].value for who, told in truth.told.items() if key in told and who not in gone}
+        assert board.values[key] == held, key
 
 
 def test_without_a_terminal_there_is_a_plain_line_every_few_seconds(board: Board, clock: HandClock) -> None:

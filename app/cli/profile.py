@@ -1,0 +1,131 @@
+"""`headwater profile show`: who a profile is, what became part of it, and what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from app.activation.wire import iso
+from app.cli import brokers as broker_address
+from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
+from app.cli.output import CommandError, answer
+from app.cli.sought import HELP, named, sought
+from app.definitions.model import Kind
+from app.profiles.state import Profile
+from app.stream.lookup import Found, look_up
+from app.topics import Topics
+
+
+class Action(StrEnum):
+    """What to do with it."""
+
+    SHOW = "show"
+
+
+def profile(
+    action: Annotated[Action, typer.Argument(help="What to do with it.", show_default=False)],
+    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help=HELP, show_default=False)],
+    config: Config = CONFIG_DEFAULT,
+    data: Data = DATA_DEFAULT,
+    brokers: Brokers = "",
+    as_json: Json = False,
+) -> None:
+    """Show a profile: its identifiers and when each was added, the profiles that became part of it and by which
+    message, its custom traits, and what was last emitted: the audiences that it is in, and its computed traits.
+
+    Reads the changelogs, so it can be asked while the stream runs.
+
+    Exit code 0: shown; 1: nobody is known under that identifier.
+
+    \b
+    Examples:
+      headwater profile show ann
+      headwater profile show email:ann@example.com --json | jq .identifiers
+    """
+    wanted = sought(identifier)
+    settings = broker_address.settings(config, brokers)
+    address = broker_address.resolve(settings, data, brokers)
+    found = asyncio.run(look_up(address, Topics(settings.kafka.topic_prefix), wanted, settings.kafka.security))
+    if found.known is None and found.profile is None:
+        raise CommandError(f"nobody is known as {named(wanted, None)}")
+    if as_json:
+        answer(as_value(found))
+    else:
+        print(as_text(found), flush=True)
+
+
+def as_value(found: Found) -> dict[str, object]:
+    """For machines; instants as texts."""
+    held = found.profile or Profile()
+    return {
+        "profile": found.profile_id,
+        "as_of": iso(held.clock) if found.profile is not None else None,
+        "identifiers": [{"type": kind, "value": text, "added_at": added} for kind, text, added in _identifiers(found)],
+        "absorbed": [{"profile": loser, "at": at, "message": message} for loser, at, message in _absorbed(found)],
+        "traits": {key: {"value": value, "written_at": iso(at_ms)} for key, (value, at_ms, _) in held.traits.items()},
+        "audiences": [key for key, value in _emitted(found, "audience") if value],
+        "computed_traits": dict(_emitted(found, "trait")),
+    }
+
+
+def as_text(found: Found) -> str:
+    """For people."""
+    held = found.profile or Profile()
+    sections: tuple[tuple[str, list[tuple[str, ...]]], ...] = (
+        ("identifiers", [(kind, text, f"added {at}" if at else "") for kind, text, at in _identifiers(found)]),
+        ("became part of it", [(loser, at, f"by message {message}") for loser, at, message in _absorbed(found)]),
+        ("traits", [(key, _json(value), f"written {iso(at_ms)}") for key, (value, at_ms, _) in held.traits.items()]),
+        ("audiences", [(key,) for key, value in _emitted(found, "audience") if value]),
+        ("computed traits", [(key, _json(value)) for key, value in _emitted(found, "trait")]),
+    )
+    as_of = f"as of {iso(held.clock)}" if found.profile is not None else "nothing has been applied to it yet"
+    lines = [f"{found.profile_id}, {as_of}"]
+    for title, rows in sections:
+        if rows:
+            lines += ["", title, *_columns(rows)]
+    return "\n".join(lines)
+
+
+def message_of(id_: str) -> str:
+    """How a message is known: by the id that its sender gave it, else by its place in the log."""
+    kind, _, rest = id_.partition(":")
+    if kind != "o":
+        return rest
+    partition, _, offset = rest.partition(":")
+    return f"at offset {offset} of partition {partition} of events.raw"
+
+
+def _identifiers(found: Found) -> list[tuple[str, str, str | None]]:
+    """Type, value, when it was added: only the graph knows."""
+    if found.known is not None:
+        return [(kind, text, iso(added_ms)) for (kind, text), added_ms in found.known.node.ids.items()]
+    return [(kind, text, None) for kind, text in found.profile.identifiers] if found.profile is not None else []
+
+
+def _absorbed(found: Found) -> list[tuple[str, str, str]]:
+    """Profile, when, the message that showed that the two are one."""
+    absorbed = found.known.node.absorbed if found.known is not None else ()
+    return [(loser, iso(at_ms), message_of(id_)) for loser, at_ms, id_ in absorbed]
+
+
+def _emitted(found: Found, kind: Kind) -> list[tuple[str, object]]:
+    """What was last emitted of the definitions in force."""
+    if found.profile is None or found.catalog is None:
+        return []
+    keys = [each.key for each in found.catalog.definitions if each.kind == kind]
+    return [(key, found.profile.emitted[key]) for key in keys if key in found.profile.emitted]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
