@@ -55,7 +55,7 @@ def test_the_tree_for_people() -> None:
         "✓ event('Order').within(1 hour).count() >= 2 AND NOT trait('plan') = 'free'"
         "   can flip at 2026-01-01T01:00:00.000Z\n"
         "  ✓ event('Order').within(1 hour).count() >= 2   can flip at 2026-01-01T01:00:00.000Z\n"
-        "      is 2: 2 events, from 2026-01-01T00:00:00.000Z to 2026-01-01T00:01:00.000Z\n"
+        "      is 2 or more: 2 events, from 2026-01-01T00:00:00.000Z to 2026-01-01T00:01:00.000Z\n"
         "        2026-01-01T00:01:00.000Z  leaves at 2026-01-01T01:01:00.000Z\n"
         "        2026-01-01T00:00:00.000Z  leaves at 2026-01-01T01:00:00.000Z\n"
         "  ✓ NOT trait('plan') = 'free'\n"

@@ -138,12 +138,12 @@ def summary_of(outcome: Outcome) -> Summary:
 
 def expected_changes(truth: Truth) -> dict[Place, list[object]]:
     """The sequences that the `changes` topic must hold."""
-    return {
-        (who, key, "log"): values
+    found: dict[Place, list[object]] = {
+        (who, key, "log"): [flip.value for flip in flips if flip.is_change]
         for who, told in truth.told.items()
         for key, flips in told.items()
-        if (values := [flip.value for flip in flips if flip.is_change])
     }
+    return {place: values for place, values in found.items() if values}
 
 
 def expected_deliveries(truth: Truth) -> dict[Place, list[object]]:
