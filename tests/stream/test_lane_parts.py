@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.stages.records import InRecord, Work
-from tests.stream.test_lane import SumEngine, records, running
+from tests.stream.lanes import SumEngine, records, running
 
 
 def takes(engine: SumEngine, count: int) -> None:
