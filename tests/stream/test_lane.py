@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from app.errors import StateError, StateErrorReason
+from app.profiles.codec import CorruptProfile
 from app.stages.records import InRecord, Work
 from app.stream.lane import LaneLimits
 from tests.stream.lanes import LIMITS, Rig, records, running
