@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.errors import InvalidEvent, InvalidEventReason
+from app.errors import HeadwaterError, InvalidEvent, InvalidEventReason
 from app.events.codec import decode
 from app.events.model import event_name
 from app.identity.identifiers import Identifiers
@@ -21,10 +21,20 @@ from app.stages.dead import dead_record
 from app.stages.records import InRecord, OutRecord, Work
 from app.topics import Topics
 
+PENDING_MAX = 200_000
+"""How many identifiers and profiles may wait for answers; beyond it the partition waits, too."""
+
 _JSON = (("content-type", b"application/json"),)
 
 _Parsed = tuple[InRecord, int, str, str, str | None, list[Identifier], str | None]
 """Record, when it was received, id, type, name, usable identifiers, an alias's previousId."""
+
+
+class LinkerBehind(HeadwaterError):
+    """`link` does not run, or is slower than what is new; operators see its lag."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"the linker is behind: {waiting} identifiers and profiles wait for its answers")
 
 
 class ResolveStage:
@@ -50,7 +60,7 @@ class ResolveStage:
 
     @property
     def pending(self) -> int:
-        """How many identifiers and profiles wait for an answer; whoever feeds the stage has to see to a limit."""
+        """How many identifiers and profiles wait for answers, as of the last batch."""
         return len(self._pending)
 
     def process(self, records: Sequence[InRecord], now_ms: int) -> Work:
@@ -60,11 +70,15 @@ class ResolveStage:
 
         Args:
             now_ms: The wall clock: a record that claims to have been appended later than now was appended now.
+        Raises:
+            LinkerBehind: Too much waits for answers; nothing has been done. To be tried again.
         """
+        self._sweep()
+        if len(self._pending) > PENDING_MAX:
+            raise LinkerBehind(len(self._pending))
         work = Work(src_next=records[-1].offset + 1)
         work.facts.records = len(records)
         parsed = [each for record in records if (each := self._parse(record, now_ms, work)) is not None]
-        self._sweep()
         owners = self._owners(parsed)
         forward: dict[int, list[OutRecord]] = {}
         requests: list[OutRecord] = []

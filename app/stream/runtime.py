@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
 from contextlib import AsyncExitStack
 
@@ -20,19 +19,17 @@ from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
 from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
-from app.stages import link_state, restoring
-from app.stages.assignments import Assignments
-from app.stages.assignments import apply as apply_assignments
-from app.stages.restoring import LogFacts, meta_of
 from app.stream.engines import AssignmentsEngine, ComputeEngine, LinkEngine, ResolveEngine
+from app.stream.knowledge import Knowledge
 from app.stream.lane import Engine, Lane, LaneLimits
 from app.stream.lanes import Lanes
 from app.stream.observe import StreamMetrics
 from app.stream.ports import StreamPorts
 from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
-from app.stream.restore import Apply, Restore, Restored
+from app.stream.restore import Restored
+from app.stream.restores import Restores
 from app.stream.state_engine import Home, StateEngine
-from app.stream.store import PartitionStore, StoreBudget, StoreShare
+from app.stream.store import StoreBudget, StoreShare
 from app.stream.timers import Serving, TimerPump
 from app.stream.topology import add_agents
 from app.topics import Topics
@@ -43,8 +40,6 @@ from app.transport.fence import Fence
 log = logs.get("stream")
 
 EXIT_FAILED = 1
-REACHED_POLL_S = 0.1
-"""How often others' progress is asked for, while something waits for it."""
 
 
 def group_of(settings: Settings) -> str:
@@ -88,32 +83,11 @@ class Runtime:
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
         self.engines: dict[int, ComputeEngine] = {}
-        self.resolvers: dict[int, ResolveEngine] = {}
-        self.known: defaultdict[int, asyncio.Future[Assignments]] = defaultdict(asyncio.Future)
-        """Partition of `events.raw` → what it knows, once that is restored."""
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.failed: dict[TP, str] = {}
-        self.restores = {
-            self.topics.profiles_in: self._restore(
-                self.topics.profiles_changelog,
-                restoring.apply,
-                lambda partition, store, facts: restoring.check(partition, meta_of(store), facts),
-                self.topics.profiles_in,
-            ),
-            self.topics.identity_links: self._restore(
-                self.topics.identity_changelog,
-                link_state.apply,
-                lambda partition, store, facts: restoring.check(partition, link_state.meta_of(store), facts),
-                self.topics.identity_links,
-            ),
-            # What is known of identity is told by its source itself; the group's place in it says nothing.
-            self.topics.identity_assignments: self._restore(
-                self.topics.identity_assignments,
-                apply_assignments,
-                lambda partition, store, facts: None,
-                self.topics.identity_assignments,
-            ),
-        }
+        group = group_of(settings)
+        self.restores = Restores(self.topics, self.admin, self.reader, self.clock, group, self.observed.restoring)
+        self.knowledge = Knowledge(self.topics, self.admin, group, self.lanes.get)
         self.turn = asyncio.Lock()
         self.limits = LaneLimits(
             batch_records=settings.stream.batch_records,
@@ -176,16 +150,15 @@ class Runtime:
     def _engine(self, tp: TP, generation: int) -> ResolveEngine | StateEngine:
         topics, partition, partitions = self.topics, tp.partition, self.settings.kafka.partitions
         if tp.topic == topics.events_raw:
-            resolver = self.resolvers[partition] = ResolveEngine(
+            resolver = self.knowledge.resolvers[partition] = ResolveEngine(
                 topics, partition, self.rules, self.clock,
-                known=lambda: self._all_known(partition), start=lambda: self._start_of(tp),
+                known=lambda: self.knowledge.whole(partition), start=lambda: self._start_of(tp),
             )  # fmt: skip
             return resolver
         if tp.topic == topics.identity_assignments:
-            if self.known[partition].done():
-                del self.known[partition]  # of an earlier lane, whose store is closed
+            self.knowledge.renew(partition)
             return AssignmentsEngine(
-                self._home(tp, f"identifiers-{partition}"), self.rules.link.version(), partitions, self._know
+                self._home(tp, f"identifiers-{partition}"), self.rules.link.version(), partitions, self.knowledge.tell
             )
         if tp.topic == topics.identity_links:
             return LinkEngine(self._home(tp, "graph"), topics, partitions, generation=generation)
@@ -210,49 +183,6 @@ class Runtime:
             restored=lambda partition, restored: self._restored(tp, restored),
             quarantined=self.observed.quarantined,
         )
-
-    def _restore(
-        self, changelog: str, apply: Apply, check: Callable[[int, PartitionStore, LogFacts], None], source: str
-    ) -> Restore:
-        return Restore(
-            changelog,
-            apply,
-            check,
-            self.reader,
-            lambda partition: self._log_facts(source, changelog, partition),
-            self.clock,
-            self.observed.restoring(source),
-        )
-
-    def _know(self, partition: int, known: Assignments) -> None:
-        if self.known[partition].done():
-            del self.known[partition]  # the store was mended
-            self.resolvers[partition].know(known)
-        self.known[partition].set_result(known)
-
-    async def _all_known(self, partition: int) -> Assignments:
-        """What a partition of `events.raw` knows, with the answers to all that it has asked so far.
-
-        A resolver that begins anew does not know what it waits for. A message that it took for known would overtake
-        an earlier one that is still with the linker.
-        """
-        links, told = (self.topics.identity_links, 0), (self.topics.identity_assignments, partition)
-        await self._reached(links, (await self.admin.end_offsets([links]))[links])
-        known = await self.known[partition]
-        await self._reached(told, (await self.admin.end_offsets([told]))[told])
-        return known
-
-    async def _reached(self, place: tuple[str, int], offset: int) -> None:
-        """Return once a partition has been worked off up to an offset, by whomever."""
-        while True:
-            lane = self.lanes.get(TP(*place))
-            if lane is not None:
-                done = lane.done_next
-            else:
-                done = (await self.admin.committed(group_of(self.settings), [place]))[place]
-            if (done or 0) >= offset:
-                return
-            await asyncio.sleep(REACHED_POLL_S)
 
     def _ports(self, tp: TP, engine: ResolveEngine | StateEngine) -> StreamPorts:
         changelog, repair = "", None
@@ -350,21 +280,6 @@ class Runtime:
         committed = await self.admin.committed(group_of(self.settings), [place])
         starts = await self.admin.beginning_offsets([place])
         return max(committed[place] or 0, starts[place])
-
-    async def _log_facts(self, topic: str, changelog: str, partition: int) -> LogFacts:
-        source, log_ = (topic, partition), (changelog, partition)
-        described = await self.admin.describe([topic])
-        ends = await self.admin.end_offsets(list({source, log_}))  # a source may be its own changelog
-        starts = await self.admin.beginning_offsets([log_])
-        committed = await self.admin.committed(group_of(self.settings), [source])
-        return LogFacts(
-            source=topic,
-            epoch=described[topic].topic_id.replace("-", ""),
-            source_end=ends[source],
-            committed=committed[source],
-            changelog_start=starts[log_],
-            changelog_end=ends[log_],
-        )
 
     async def _beat(self, watchdog: Watchdog) -> None:
         while True:
