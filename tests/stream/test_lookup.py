@@ -1,18 +1,27 @@
-"""A profile as the changelog has it: its newest record, its parts, and the definitions in force."""
+"""A profile as the log has it: whom it is, its newest record, its parts, and the definitions in force."""
+
+from itertools import pairwise
 
 import msgspec
 import pytest
 
 from app.definitions.model import Catalog, Definition
+from app.embedded.broker import EmbeddedBroker
 from app.identity import codec as graph_codec
 from app.identity.graph import Node
 from app.identity.rules import Identifier
+from app.ids import profile_id
+from app.kafka.admin import Admin, TopicSpec
+from app.kafka.consumer import ReadError
+from app.kafka.producer import Producer
 from app.profiles import codec
+from app.profiles.merging import Merging
 from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, part_key
 from app.stages.link_state import NODE
 from app.stages.meta import CATALOG_KEY
-from app.stream.lookup import Known, Sought, SoughtNode
+from app.stream.lookup import Known, Sought, SoughtNode, look_up
+from app.topics import Topics, partition_of
 
 KEY = b"prf_1"
 
@@ -117,3 +126,30 @@ def test_what_became_part_of_another_is_found_there(wanted: list[Identifier] | s
     known = asked(wanted, *records, *([("prf_2", node(OTHER, DEVICE), 4), ("prf_1", node(USER), 2)] if late else []))
     assert known is not None
     assert (known.profile, list(known.node.ids)) == ("prf_1", [USER, OTHER])
+
+
+@pytest.mark.parametrize("wanted", ["prf_1", "prf_2", [USER]], ids=str)
+async def test_what_became_part_of_another_is_followed_without_the_graph(
+    broker: EmbeddedBroker, topics: Topics, wanted: list[Identifier] | str
+) -> None:
+    """A deployment whose graph is gone, or that has none yet; a user id alone then names the profile that it made."""
+    target, first = "prf_3", profile_id(*USER)
+    chain = ["prf_1", "prf_2", first, target]
+    async with Admin(broker.bootstrap) as admin, Producer(broker.bootstrap) as producer:
+        await admin.ensure_topics([TopicSpec(topics.profiles_changelog, 2, 1)])
+        records: dict[tuple[str, int], list[tuple[bytes, bytes, tuple[()]]]] = {}
+        for name, into in pairwise([*chain, ""]):
+            made = profile(5)
+            made.merging = Merging(redirect=into) if into else None
+            place = topics.profiles_changelog, partition_of(name.encode(), 2)
+            records.setdefault(place, []).append((PROFILE + name.encode(), codec.encode(made, 1), ()))
+        await producer.send(records)
+    found = await look_up(broker.bootstrap, topics, wanted)
+    assert (found.profile_id, found.known) == (target, None)
+    assert found.profile is not None
+    assert found.profile.merging is None
+
+
+async def test_without_the_topics_it_is_told(broker: EmbeddedBroker, topics: Topics) -> None:
+    with pytest.raises(ReadError, match="there is no topic"):
+        await look_up(broker.bootstrap, topics, "prf_1")
