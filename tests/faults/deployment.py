@@ -145,8 +145,9 @@ class Deployment:
     # the broker
 
     async def lag(self) -> int:
-        """Records that were appended and are not committed as done, both topics together."""
+        """Records that were appended and are not committed as done, all the topics of the way together."""
         places = [(topic, p) for topic in (self.topics.events_raw, self.topics.profiles_in) for p in self._each()]
+        places.append((self.topics.identity_links, 0))
         ends = await self.admin.end_offsets(places)
         committed = await self.admin.committed(group_of(self.settings), places)
         return sum(ends[place] - (committed[place] or 0) for place in places)
