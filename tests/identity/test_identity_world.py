@@ -25,8 +25,8 @@ FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "700000"))
 
 PARTITIONS = 3
 QUIET = Faults()
-SLOW = Faults(slow_link=True)
-STALE = Faults(slow_news=True, crash=0.002, dies=("link",), wipe=0.3)
+SLOW = Faults(slow=("link",))
+STALE = Faults(slow=("news",), crash=0.002, dies=("link",), wipe=0.3)
 LINK_DIES = Faults(crash=0.02, dies=("link",), wipe=0.3)
 ALL_DIE = Faults(crash=0.03, dies=("link", "resolve", "resolve"), wipe=0.3)
 RULES_CHANGE = Faults(crash=0.02, dies=("link", "resolve"), wipe=0.3, change_rules=0.004)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
+from app.definitions.model import Definition
 from tests.oracle.profiles import Identifier, IdentityRules, Record, identifiers_of
+from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.scenarios import Scenario, scenario
 from tests.simulation.world import Arrival
 
+Kind = Literal["together", "spread", "tangled"]
+"""Whether everything that could ever become one person's comes in at one partition, or at any."""
+
 Received = list[tuple[int, dict[str, Any]]]
 """(received at, message), in order."""
+
+COUNTS = tuple(
+    Definition(f"times_{number}", "trait", f'event("{name}").count()') for number, name in enumerate(TRACK_EVENTS)
+)
+"""Beside the definitions of the oracle's making: whoever counts an event twice, or not at all, shows here."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +33,67 @@ class People:
     """A scenario, dealt to the partitions of `events.raw`."""
 
     made: Scenario
-    messages: Received
     arrivals: list[Arrival]
-    spread: bool
-    """Whether one person's messages come in anywhere; else all that could ever become one person's are together."""
+    kind: Kind
 
 
-def people(seed: int, partitions: int) -> People:
-    """The people of a seed: of three one shares devices, of three one is spread."""
+def people(seed: int, partitions: int, kind: Kind) -> People:
+    """The people of a seed: as the oracle makes them up, at one place or spread; or such as turn out to be one another
+    all the time, spread."""
     random = Random(seed)
-    spread = seed % 3 == 2
-    switches: dict[str, Any] = {"where_traits": False} if spread else {}
+    switches: dict[str, Any] = {"where_traits": False} if kind != "together" else {}
+    if kind == "tangled":
+        switches["scale"] = "seconds"  # so that all of it may be late, and come again
     made = scenario(
         seed, events=random.choice((30, 60)), profiles=random.choice((4, 8)), definitions=10, anonymous=True,
-        other_identifiers=True, blocked_values=True, alias=True, merges=True, conflicts=seed % 3 == 1 or seed % 6 == 5,
+        other_identifiers=True, blocked_values=True, alias=True, merges=True, conflicts=random.random() < 0.5,
         **switches,
     )  # fmt: skip
+    made = replace(made, definitions=(*made.definitions, *COUNTS))
     messages = made.messages
-    if spread:
+    if kind == "tangled":
+        messages = _tangled(messages, random)
+    if kind == "together":
+        places = _together(messages, partitions)
+    else:
         messages = _timestamped(messages)
         places = [random.randrange(partitions) for _ in messages]
-    else:
-        places = _together(messages, partitions)
     arrivals = [
         Arrival(at_ms, place, orjson.dumps(message)) for (at_ms, message), place in zip(messages, places, strict=True)
     ]
-    return People(made, messages, arrivals, spread)
+    return People(made, arrivals, kind)
+
+
+def _tangled(messages: Received, random: Random) -> Received:
+    """The same messages, but of devices, addresses and customer numbers that come alone, or turn out to be together."""
+    numbers = range(random.choice((8, 15, 24)))  # of 24 more than a profile may have
+    together = random.choice((0.1, 0.2, 0.4))
+    whose: dict[str, dict[str, Any]] = {}
+    tangled: Received = []
+    for at_ms, message in messages:
+        if message["type"] == "alias":
+            continue
+        ids = whose.get(message["messageId"])
+        if ids is None:
+            ids = {"context": {}}
+            for number in random.sample(numbers, 2 if random.random() < together else 1):
+                if number % 3 == 0 or "anonymousId" in ids:
+                    crm = {"type": "crm", "id": f"c{number}", "collection": "users", "encoding": "none"}
+                    ids["context"]["externalIds"] = [crm]
+                elif number % 3 == 1:
+                    ids["anonymousId"] = f"device-{number}"
+                else:
+                    ids["context"]["traits"] = {"email": f"{number}@example.org"}
+            whose[message["messageId"]] = ids
+        rest = {key: value for key, value in message.items() if key not in ("userId", "anonymousId")}
+        context = message.get("context") or {}
+        context = {key: value for key, value in context.items() if key not in ("traits", "device", "externalIds")}
+        traits = {key: value for key, value in (message.get("traits") or {}).items() if key != "email"}
+        if message["type"] == "identify":
+            traits |= ids["context"].get("traits", {})
+        ids = {**ids, "traits": traits, "context": {**context, **ids["context"]}}
+        tangled.append((at_ms, {**rest, **ids}))
+    return tangled
 
 
 def _together(messages: Received, partitions: int) -> list[int]:

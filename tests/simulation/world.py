@@ -57,13 +57,13 @@ class Faults:
     lag: float = 0.0
     """That time passes although there is work to do."""
     outage: float = 0.0
-    """That nothing is resolved, or nothing linked, for a while, as when the stream is down and events wait."""
+    """That nothing is resolved, or linked, or heard of `link`, for a while, as when the stream is down."""
     resend: bool = False
     """A producer sends some events twice."""
-    slow_link: bool = False
-    """It does something only when it must, or now and then."""
-    slow_news: bool = False
-    """So do those who read assignments: what a partition knows is old."""
+    slow: tuple[Literal["link", "news", "compute"], ...] = ()
+    """Who does something only now and then: `link`; those who read assignments; the first partition of `compute`."""
+    slow_commits: bool = False
+    """Offsets are committed rarely, so that a restart of `resolve` passes on much of what it had passed on before."""
     change_rules: float = 0.0
 
 
@@ -91,6 +91,7 @@ class World(Cluster):
         self.restored: Callable[[ComputeHost], None] = lambda host: None
         """Called with each that was killed, when it has been restored and nothing has run yet."""
         self.outage_until_ms = 0
+        self.slow: list[Host] = []
         self.down: Sequence[Host] = ()
         self.received: list[Record] = []
         self.feeders = [FeedHost(self, p, rules) for p in range(partitions)] if rules is not None else []
@@ -98,6 +99,8 @@ class World(Cluster):
         self.resolvers = self.resolvers or [SimpleResolveHost(self, p) for p in range(partitions)]
         self.linkers = [LinkHost(self)] if rules is not None else []
         self.computers = [ComputeHost(self, p) for p in range(partitions)] if catalog is not None else []
+        for each in self.faults.slow:
+            self.slow += {"link": self.linkers, "news": self.feeders, "compute": self.computers[:1]}[each]
         if rules is not None:
             self._announce(rules.link)
         if catalog is not None:
@@ -128,7 +131,8 @@ class World(Cluster):
             if self.random.random() < self.faults.outage:
                 longest_ms = min(DAY_MS, (self.until_ms - self.now_ms) // 2)
                 self.outage_until_ms = self.now_ms + self.random.randint(0, longest_ms)
-                self.down = self.random.choice((self.resolvers, self.linkers or self.resolvers))
+                down: list[Sequence[Host]] = [self.resolvers, self.linkers, self.feeders]
+                self.down = self.random.choice([each for each in down if each])
             if self.random.random() < self.faults.change_rules:
                 self._change_rules()
                 continue
@@ -143,8 +147,9 @@ class World(Cluster):
         steps: list[Callable[[], None]] = []
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             steps.append(self._arrive)
+        slow = self.slow
         is_out = self.now_ms < self.outage_until_ms
-        for host in self.hosts:
+        for host in (*self.resolvers, *self.computers, *self.linkers, *self.feeders):
             if is_out and host in self.down:
                 continue
             more: list[Callable[[], None]] = []
@@ -153,12 +158,12 @@ class World(Cluster):
             # The next batch is computed while the last one is under way, and no further ahead.
             if len(host.running) < 2 and host.has_more:
                 more.append(lambda host=host: host.begin(self.random.randint(1, BATCH_MAX)))
-            if host.committed < host.committable:
+            lazy = self.faults.slow_commits and self.random.random() < 0.95 and self._is_in_window()
+            if host.committed < host.committable and not lazy:
                 more.append(lambda host=host: self._commit_offset(host))
             if host.store.unflushed and self.random.random() < 0.05:
                 more.append(host.store.flush)
-            slow = self.faults.slow_link if host in self.linkers else self.faults.slow_news and host in self.feeders
-            if not (slow and steps and self.random.random() < 0.95):
+            if not (host in slow and (steps or self._may_lag()) and self.random.random() < 0.95):
                 steps += more
         steps += [lambda host=host: self._fire(host) for host in self.computers if self._may_fire(host)]
         return steps
@@ -176,15 +181,17 @@ class World(Cluster):
         return min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
 
     def _may_lag(self) -> bool:
-        """Whether time may pass although there is work.
+        """Whether time may pass although there is work; for a sender it never does."""
+        is_sent = bool(self.arrivals) and self.arrivals[0].at_ms <= self.now_ms
+        return not is_sent and self.now_ms < self.until_ms and self._is_in_window()
 
-        Never for a sender, and for us no longer than seen ids are kept: a repeat has to come within their window, one
-        that a crash makes by going back to what is committed too.
+    def _is_in_window(self) -> bool:
+        """Whether what waits may wait on until something happens: no longer than seen ids are kept.
+
+        A repeat has to come within their window, one that a crash makes by going back to what is committed too.
         """
-        if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
-            return False
         next_ms = self._next_instant()
-        return self.now_ms < self.until_ms and next_ms - min(self._waiting_ms(), default=next_ms) < 2 * DAY_MS
+        return next_ms - min(self._waiting_ms(), default=next_ms) < 2 * DAY_MS
 
     def _waiting_ms(self) -> list[int]:
         """Since when each host has had something to do, or to do again.
