@@ -62,13 +62,13 @@ class Merger:
         self._folding = folding
         self._seen = folding.held.seen
         self._parsed = parsed
-        self._taken: dict[bytes, set[bytes]] = {}
-        """Profile → hashes of the messages that came with an import in this batch."""
+        self._taken: dict[bytes, dict[int, set[bytes]]] = {}
+        """Profile → day → hashes of the messages that came with an import in this batch."""
 
     def is_repeat(self, key: bytes, event: Event) -> bool:
         """Whether a message came with an import that is in this batch too, before it."""
         taken = self._taken.get(key)
-        return taken is not None and id_hash(event.id) in taken
+        return taken is not None and any(id_hash(event.id) in hashes for hashes in taken.values())
 
     def holds(self, key: bytes, profile: Profile, merging: Merging, record: InRecord, body: Body, repeat: bool) -> bool:
         """Whether a record is held up here: what reaches a profile that is part of another goes there, an event that
@@ -137,7 +137,9 @@ class Merger:
         """The messages that a profile has been told of before it became part of this one."""
         known = {day: _hashes(packed) for day, packed in body.seen.items()}
         self._seen.add(key, known)
-        self._taken.setdefault(key, set()).update(*known.values())
+        taken = self._taken.setdefault(key, {})
+        for day, hashes in known.items():
+            taken.setdefault(day, set()).update(hashes)
 
     def _unpark(self, key: bytes, profile: Profile, merging: Merging) -> None:
         parked, merging.parked = merging.parked, []
@@ -147,6 +149,8 @@ class Merger:
     def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
         """Day → hashes, one after the other, of the messages that have been applied to a profile before an offset."""
         known = self._seen.known_of(key)
+        for day, hashes in self._taken.get(key, {}).items():
+            known.setdefault(day, set()).update(hashes)  # those of the batch are not in the state yet
         for record, body in self._parsed:
             if record.offset >= offset:
                 break

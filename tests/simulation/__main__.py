@@ -1,23 +1,34 @@
-"""Run seeds, lagging and deadly: `python -m tests.simulation FIRST COUNT`; exit 1 at the first that fails."""
+"""Run seeds: `python -m tests.simulation FIRST COUNT [people]`; exit 1 at the first that fails.
+
+By the simple rule lagging and deadly; of people who turn out to be one, in every shape that there is.
+"""
 
 import sys
 import traceback
+from collections import Counter
 
+from tests.simulation.check_people import run_people
 from tests.simulation.checks import run_and_check
-from tests.simulation.test_simulation import DEADLY, LAGGING
+from tests.simulation.test_simulation import DEADLY, LAGGING, SHAPES
 
 
 def main() -> int:
-    first, count = map(int, sys.argv[1:])
+    first, count = map(int, sys.argv[1:3])
     crashes = 0
+    counts: Counter[str] = Counter()
     for seed in range(first, first + count):
         try:
-            run_and_check(seed, LAGGING)
-            crashes += run_and_check(seed, DEADLY).crashes
+            if "people" in sys.argv:
+                for faults, kind in SHAPES:
+                    counts += run_people(seed, faults, kind)
+                crashes = counts["crashes"]
+            else:
+                run_and_check(seed, LAGGING)
+                crashes += run_and_check(seed, DEADLY).crashes
         except Exception:
             traceback.print_exc()
             return 1
-    print(f"{count} seeds from {first}, {crashes} crashes, all equal to the oracle")
+    print(f"{count} seeds from {first}, {crashes} crashes, all equal to the oracle {dict(counts) or ''}")
     return 0
 
 

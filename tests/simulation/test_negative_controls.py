@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEEDS = ("100", "6")
+OF_PEOPLE = ("300", "8", "people")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,46 @@ PLANTED = [
 ]
 
 
+OF_IDENTITY = [
+    Planted(
+        "assignments before the records of the profile",
+        "app/stream/commit.py",
+        "    if work.outputs:\n        ports.still_mine()\n",
+        "    if work.later:\n        await ports.send(work.later)\n    if work.outputs:\n        ports.still_mine()\n",
+    ),
+    Planted(
+        "nobody waits for an answer",
+        "app/stages/resolve.py",
+        "if owner is None or (pending and self._waits(one[5], owner)):",
+        "if owner is None:",
+    ),
+    Planted(
+        "nothing is parked",
+        "app/stages/merging.py",
+        "        if not merging.waiting or type(body) in (Absorb, Merge, Import):\n",
+        "        if True:\n",
+    ),
+    Planted(
+        "seen ids are left behind at a merge",
+        "app/stages/merging.py",
+        "        seen = self._applied_ids(key, merging, offset)\n",
+        "        seen: dict[int, bytes] = {}\n",
+    ),
+    Planted(
+        "those who were merged pass nothing on",
+        "app/stages/merging.py",
+        "            if type(body) in (Event, Import):",
+        "            if type(body) is Import:",
+    ),
+    Planted(
+        "timers do not wait for link",
+        "app/stages/timers.py",
+        "links_done_next >= self._links_end",
+        "links_done_next >= 0",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("planted")
@@ -100,26 +141,27 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_planted_stays_green(copy: Path) -> None:
-    done = _simulate(copy)
-    assert done.returncode == 0, done.stderr
-    assert " 0 crashes" not in done.stdout, "the seeds must crash somewhere, or they could catch nothing"
+    for seeds in (SEEDS, OF_PEOPLE):
+        done = _simulate(copy, seeds)
+        assert done.returncode == 0, done.stderr
+        assert " 0 crashes" not in done.stdout, "the seeds must crash somewhere, or they could catch nothing"
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
+@pytest.mark.parametrize("planted", PLANTED + OF_IDENTITY, ids=lambda planted: planted.name)
 def test_planted_bug_turns_the_simulation_red(planted: Planted, copy: Path) -> None:
     path = copy / planted.file
     text = path.read_text()
     assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
     path.write_text(text.replace(planted.old, planted.new))
     try:
-        done = _simulate(copy)
+        done = _simulate(copy, OF_PEOPLE if planted in OF_IDENTITY else SEEDS)
     finally:
         path.write_text(text)
     assert done.returncode == 1, f"the simulation did not notice: {planted.name}\n{done.stdout}"
     assert "replay with: SEED=" in done.stderr
 
 
-def _simulate(root: Path) -> subprocess.CompletedProcess[str]:
+def _simulate(root: Path, seeds: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *SEEDS], cwd=root, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "tests.simulation", *seeds], cwd=root, capture_output=True, text=True, timeout=240
     )

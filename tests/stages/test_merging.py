@@ -87,8 +87,9 @@ class Cluster:
     def waiting(self) -> list[int]:
         return [p for p in range(self.partitions) if self.read[p] < self.log.end(TOPICS.profiles_in, p)]
 
-    def step(self, partition: int) -> None:
-        records = self.log.read(TOPICS.profiles_in, partition, self.read[partition], self.random.randint(1, 6))
+    def step(self, partition: int, size: int | None = None) -> None:
+        size = size if size is not None else self.random.randint(1, 6)
+        records = self.log.read(TOPICS.profiles_in, partition, self.read[partition], size)
         while self.random.random() < self.drops:
             self._send(self.stages[partition].process(records))
             self.overlays[partition].clear()
@@ -343,3 +344,15 @@ def test_an_import_that_cannot_be_read_is_a_dead_letter() -> None:
     (dead,) = cluster.log.all_of(TOPICS.events_dead)
     assert b"an import that cannot be read" in (dead.value or b"")
     assert cluster.profile(name(0)).emitted["orders"] == 1
+
+
+def test_who_takes_in_and_is_taken_in_within_one_batch_passes_on_what_has_been_seen() -> None:
+    cluster, (first, second, third) = Cluster(1), (name(number) for number in range(3))
+    cluster.event(first, START_MS, "m:1", event="Order")
+    cluster.merge(second, first, START_MS)
+    cluster.step(0, size=100)
+    cluster.merge(third, second, START_MS)
+    cluster.step(0, size=100)  # the import of the first, and the second's merge
+    cluster.event(third, START_MS, "m:1", event="Order")  # a copy that comes late
+    cluster.run()
+    assert cluster.profile(third).emitted["orders"] == 1
