@@ -6,13 +6,11 @@ import time
 from collections.abc import Sequence
 
 from app.definitions.model import Catalog, Definition, Subscription
-from app.identity.rules import IdentityRules
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
-from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
-from benchmarks.engines.identity import identity_costs
+from benchmarks.engines.identity import identity_costs, knowing
 from benchmarks.engines.memory import Memory, Record
 from benchmarks.events import events
 
@@ -31,8 +29,8 @@ DEFINITIONS = (
 def stage_costs(seed: int, count: int = 60_000) -> list[str]:
     """Lines of text: microseconds of CPU an event, by stage."""
     topics = Topics()
-    resolve = SimpleResolveStage(topics, 0, 1, IdentityRules())
     raw = [Record(n, event.user.encode(), event.value, NOW_MS + n) for n, event in enumerate(events(seed, count))]
+    resolve = knowing(raw)
     forwarded: list[Record] = []
     resolving_s = 0.0
     for start in range(0, count, BATCH):

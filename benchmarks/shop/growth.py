@@ -12,13 +12,12 @@ from statistics import mean, median
 import orjson
 
 from app.definitions.model import Catalog, Definition
-from app.identity.rules import IdentityRules
 from app.profiles.store import PROFILE
 from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
-from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
+from benchmarks.engines.identity import knowing
 from benchmarks.engines.memory import Memory, Record
 from benchmarks.engines.stages import BATCH, EPOCH
 from benchmarks.figures import middle, percentile, ratio
@@ -79,10 +78,8 @@ def messages(seed: int, names: int, count: int = EVENTS) -> Iterator[Event]:
 
 def resolved(stream: Iterable[Event]) -> list[Record]:
     """Events as they stand in `profiles.in`, from its second record on."""
-    topics = Topics()
-    resolve = SimpleResolveStage(topics, 0, 1, IdentityRules())
     raw = [Record(n, event.user.encode(), event.value, event.at_ms) for n, event in enumerate(stream)]
-    outputs = resolve.process(raw, raw[-1].timestamp).outputs[topics.profiles_in, 0]
+    outputs = knowing(raw).process(raw, raw[-1].timestamp).outputs[Topics().profiles_in, 0]
     return [
         Record(1 + n, key, value, record.timestamp)
         for n, ((key, value, _), record) in enumerate(zip(outputs, raw, strict=True))

@@ -23,13 +23,13 @@ from app.stages import envelope
 from app.stages.compute import ComputeStage
 from app.stages.overlay import Overlay
 from app.stages.records import Work
-from app.stages.resolve_simple import SimpleResolveStage
 from app.topics import Topics
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
 from tests.properties.constructs import EVERY, constructs
 from tests.scenarios import Scenario, expected, expected_changes, profile_of, scenario
 from tests.simulation.log import Record
+from tests.simulation.simple import SimpleResolveStage
 from tests.simulation.store import SimStore
 
 SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "150"))

@@ -15,13 +15,13 @@ from app.stages.link import LinkStage
 from app.stages.overlay import Overlay
 from app.stages.records import OutRecord, Work
 from app.stages.resolve import ResolveStage
-from app.stages.resolve_simple import SimpleResolveStage
 from app.stages.restoring import LogFacts, check, meta_of
 from app.stages.restoring import apply as apply_changelog
 from app.stages.timers import TimerGate
 from app.stream.commit import commit
 from app.topics import Topics
 from tests.simulation.log import Log, Record
+from tests.simulation.simple import SimpleResolveStage
 from tests.simulation.store import SimStore
 
 TOPICS = Topics()

@@ -1,4 +1,7 @@
-"""`events.raw` → `profiles.in` by the simple rule: a message is its userId's, else its anonymousId's."""
+"""`events.raw` → `profiles.in` by a simple rule: a message is its userId's, else its anonymousId's.
+
+For worlds that are about something else than identity: who is who follows from each message alone.
+"""
 
 from __future__ import annotations
 
