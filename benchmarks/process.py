@@ -59,7 +59,6 @@ class Measured:
         """The last mark of each event."""
         self._process = process
         self._log = log
-        self._system = psutil.Process(process.pid)
         self._changed = asyncio.Condition()
         self._ended = False
 
@@ -113,7 +112,8 @@ class Measured:
                 await asyncio.sleep(SAMPLE_EVERY_S)
 
     def _family(self) -> list[psutil.Process]:
-        return [self._system, *self._system.children(recursive=True)]
+        system = psutil.Process(self._process.pid)  # one that has ended already is not there
+        return [system, *system.children(recursive=True)]
 
     def _cpu_s(self) -> float:
         try:

@@ -24,6 +24,9 @@ def test_every_topic_has_its_settings() -> None:
         "p.profiles.in": stamped,
         "p.events.dead": large,
         "p.headwater.profiles.changelog": large | {"cleanup.policy": "compact"},
+        "p.identity.links": large,
+        "p.identity.assignments": {"cleanup.policy": "compact"},
+        "p.headwater.identity.changelog": {"cleanup.policy": "compact"},
         "p.changes": {},
         "p.destinations.crm": {},
         "p.destinations.crm.dead": large,
@@ -37,8 +40,10 @@ async def test_they_are_made_and_doing_it_again_changes_nothing(broker: Embedded
         before = await admin.describe([spec.name for spec in specs(wanted)])
         await ensure(wanted, broker.bootstrap)
         after = await admin.describe([spec.name for spec in specs(wanted)])
-    assert len(before) == 7
-    assert {facts.partitions for facts in before.values()} == {3}
+    assert len(before) == 10
+    single = {topics.identity_links, topics.identity_changelog}
+    assert {name for name, facts in before.items() if facts.partitions == 1} == single
+    assert {facts.partitions for name, facts in before.items() if name not in single} == {3}
     assert before == after
 
 
