@@ -34,8 +34,8 @@ SHAPES: list[tuple[Faults, Kind]] = [
 ]  # fmt: skip
 
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "800000"))
-PEOPLE = int(os.environ.get("HEADWATER_PEOPLE", "6"))
-SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "6"))
+PEOPLE = int(os.environ.get("HEADWATER_PEOPLE", "5"))
+SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "5"))
 
 
 @pytest.mark.parametrize("faults", [CALM, LAGGING, DEADLY], ids=["calm", "lagging", "deadly"])
