@@ -214,6 +214,13 @@ class World(Cluster):
         host.committed = host.committable
 
     def _may_fire(self, host: ComputeHost) -> bool:
+        for _ in range(2):  # the moment that was waited for may be done with, and then there is another to ask for
+            self._ask(host)
+            if self._due(host):
+                return True
+        return False
+
+    def _ask(self, host: ComputeHost) -> None:
         gate = host.gate
         if not gate.waiting:
             sources = [
@@ -226,7 +233,6 @@ class World(Cluster):
         done_next = self.linkers[0].committable if self.linkers else 0
         if gate.awaits_end(done_next):
             gate.decided(done_next, self.log.end(TOPICS.profiles_in, host.partition))
-        return bool(self._due(host))
 
     def _due(self, host: ComputeHost) -> list[tuple[int, bytes]]:
         until_ms = host.gate.until_ms(host.committable)
