@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEEDS = ("100", "6")
+SEEDS = ("111", "6")
 OF_PEOPLE = ("307", "1", "people")
 RARE = {"assignments before the records of the profile": ("301", "1", "people")}
 """What needs a rare schedule to show."""
