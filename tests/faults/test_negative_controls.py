@@ -6,16 +6,15 @@ Minutes each, so only in the long form: HEADWATER_LONG=1 pytest tests/faults/tes
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.test_negative_controls import PLANTED, Planted
+from tests.planted import Planted, copied, planted_in
+from tests.simulation.test_negative_controls import PLANTED
 
-ROOT = Path(__file__).parents[2]
 CAUGHT = {
     "uuid4 as message id",
     "a repeat of a message id counts",
@@ -32,10 +31,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("planted")
-    for part in ("app", "tests"):
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return target
+    return copied(tmp_path_factory.mktemp("planted"))
 
 
 def test_nothing_planted_stays_green(copy: Path) -> None:
@@ -45,14 +41,8 @@ def test_nothing_planted_stays_green(copy: Path) -> None:
 
 @pytest.mark.parametrize("planted", [each for each in PLANTED if each.name in CAUGHT], ids=lambda each: each.name)
 def test_planted_bug_turns_the_crash_test_red(planted: Planted, copy: Path) -> None:
-    path = copy / planted.file
-    text = path.read_text()
-    assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
-    path.write_text(text.replace(planted.old, planted.new))
-    try:
+    with planted_in(copy, planted):
         done = _crash(copy)
-    finally:
-        path.write_text(text)
     assert done.returncode == 1, f"the crash test did not notice: {planted.name}\n{done.stdout}"
     assert any(text in done.stderr for text in SAID), done.stderr
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.test_negative_controls import ROOT, Planted
+from tests.planted import Planted, copied, planted_in
 
 SEEDS = ("700000", "60")
 RARE = {"requests beside what went straight before them": ("702335", "1")}
@@ -70,10 +69,7 @@ PLANTED = [
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("planted")
-    for part in ("app", "tests"):
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return target
+    return copied(tmp_path_factory.mktemp("planted"))
 
 
 def test_nothing_planted_stays_green(copy: Path) -> None:
@@ -85,14 +81,8 @@ def test_nothing_planted_stays_green(copy: Path) -> None:
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_planted_bug_turns_a_world_red(planted: Planted, copy: Path) -> None:
-    path = copy / planted.file
-    text = path.read_text()
-    assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
-    path.write_text(text.replace(planted.old, planted.new))
-    try:
+    with planted_in(copy, planted):
         done = _worlds(copy, RARE.get(planted.name, SEEDS))
-    finally:
-        path.write_text(text)
     assert done.returncode == 1, f"the worlds did not notice: {planted.name}\n{done.stdout}"
     assert "replay with: SEED=" in done.stderr
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.planted import Planted, copied, planted_in
+
 SEEDS = ("111", "6")
 OF_PEOPLE = ("307", "1", "people")
 RARE = {"assignments before the records of the profile": ("301", "1", "people")}
 """What needs a rare schedule to show."""
-
-
-@dataclass(frozen=True)
-class Planted:
-    name: str
-    file: str
-    old: str
-    new: str
 
 
 WRITE = "        ports.write(work.writes, log_offset)\n"
@@ -136,10 +127,7 @@ OF_IDENTITY = [
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("planted")
-    for part in ("app", "tests"):
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return target
+    return copied(tmp_path_factory.mktemp("planted"))
 
 
 def test_nothing_planted_stays_green(copy: Path) -> None:
@@ -151,14 +139,8 @@ def test_nothing_planted_stays_green(copy: Path) -> None:
 
 @pytest.mark.parametrize("planted", PLANTED + OF_IDENTITY, ids=lambda planted: planted.name)
 def test_planted_bug_turns_the_simulation_red(planted: Planted, copy: Path) -> None:
-    path = copy / planted.file
-    text = path.read_text()
-    assert text.count(planted.old) == 1, f"{planted.file} no longer has the place where this bug is planted"
-    path.write_text(text.replace(planted.old, planted.new))
-    try:
+    with planted_in(copy, planted):
         done = _simulate(copy, RARE.get(planted.name, OF_PEOPLE if planted in OF_IDENTITY else SEEDS))
-    finally:
-        path.write_text(text)
     assert done.returncode == 1, f"the simulation did not notice: {planted.name}\n{done.stdout}"
     assert "replay with: SEED=" in done.stderr
 
