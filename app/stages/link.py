@@ -95,6 +95,8 @@ class LinkStage:
                         batch.changed[regulated.profile] = record.offset
                         if regulated.erased is not None:
                             batch.gained.update(dict.fromkeys(regulated.erased.ids))
+                            work.facts.forgotten.append(link_state.node_key(regulated.profile))
+                            work.facts.forgotten += map(link_state.index_key, regulated.erased.ids)
                 case str():
                     self._refuse(work, record, body)
         if work.facts.records:
