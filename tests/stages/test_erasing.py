@@ -8,11 +8,9 @@ import orjson
 import pytest
 
 from app.definitions.model import Catalog
-from app.ids import profile_id
 from app.profiles import codec, parts
 from app.profiles.store import PART, PROFILE, TIMER
 from app.stages import envelope, restoring
-from app.stages.compute import ComputeStage
 from app.stages.erasing import MARK_KEPT_MS
 from app.stages.folding import Folding
 from app.topics import partition_of
@@ -66,9 +64,9 @@ def test_all_is_taken_back_then_the_deletes_and_nothing_stays() -> None:
     assert values["buyer"] == (False, True)
     assert values["orders"] == (None, None), "what it was is not said once more"
     assert b"canary" not in b"".join(orjson.dumps(each) for each in taken)
-    assert rig.told()[-3:] == [("erasure", "identify", "orders"), ("erasure", "identify", "buyer"), ("erasure", "delete", "")] or (
-        rig.told()[-1] == ("erasure", "delete", "")
-    )
+    told = rig.told()
+    assert told[-1] == ("erasure", "delete", "")
+    assert set(told[-3:-1]) == {("erasure", "identify", "orders"), ("erasure", "identify", "buyer")}
     assert rig.told("lake") == [("erasure", "delete", "")]
     data = rig.raw(ANN)
     assert data is not None
@@ -190,22 +188,12 @@ def test_dropped_batches_change_nothing(seed: int) -> None:
         assert bodies.setdefault(id_, each.value) == each.value
 
 
-def changelog_of(stage: ComputeStage, rig: Rig) -> list[tuple[bytes, bytes | None]]:
-    return list(stage.process(rig.log.read(TOPICS.profiles_in, 0, 0, 1 << 20)).changelog)
-
-
 @pytest.mark.parametrize("step", [1, 4, 10_000])
 def test_a_restore_brings_nothing_back(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "WHOLE_BYTES_MAX", 200)
     monkeypatch.setattr(parts, "ENTRIES_INLINE_MAX", 4)
     rig = Rig()
     changelog: list[tuple[bytes, bytes | None]] = []
-    write = SimStore.write
-
-    def kept(store: SimStore, writes: Any, offset: int) -> None:
-        write(store, writes, offset)
-
-    monkeypatch.setattr(SimStore, "write", kept)
     stage, overlay = rig.stages[0], rig.overlays[0]
     for number in range(30):
         rig.order(ANN, number)
@@ -226,6 +214,6 @@ def test_a_restore_brings_nothing_back(step: int, monkeypatch: pytest.MonkeyPatc
         key: value for key, value in rig.stores[0].data.items() if key.startswith(kinds)
     }
     assert not [key for key in restored.data if key.startswith(PART + ANN.encode())]
-    assert PROFILE + profile_id("user_id", "u1").encode() not in restored.data
+    assert PROFILE + ANN.encode() not in restored.data
     newest = dict(changelog)
     assert b"canary" not in b"".join(value for key, value in newest.items() if value and ANN.encode() in key)

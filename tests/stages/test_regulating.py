@@ -12,6 +12,7 @@ from app.identity.rules import Identifier
 from app.ids import profile_id
 from app.stages import assignments, link_state, links
 from app.stages.records import Work
+from tests.simulation.log import Record
 from tests.simulation.store import SimStore
 from tests.stages.test_link import AT_MS, PARTITIONS, TOPICS, Rig, anonymous, request, user
 
@@ -145,8 +146,6 @@ def test_a_dropped_batch_is_decided_the_same_again() -> None:
     rig = Rig()
     rig.take(request(user("ann"), anonymous("dev")))
     values = [regulation(BOTH, user("ann")), request(user("ann")), regulation(LIFT, user("ann"), "reg_2")]
-    from tests.simulation.log import Record
-
     records = [Record(rig.offset + at, None, value, AT_MS) for at, value in enumerate(values)]
     first = rig.stage.process(records)
     rig.overlay.clear()
