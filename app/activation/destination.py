@@ -73,13 +73,17 @@ Classify = Callable[[Response, Sequence[Payload], float], Outcome]
 Converse = Callable[[Sequence[Payload], S, Attempt], Conversation]
 
 
+def _everybody(payload: Payload, settings: object) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Erase(Generic[S]):
     """How the vendor is asked to forget a person. A `delete` call makes an exchange of its own, one person each."""
 
     converse: Callable[[Payload, S, Attempt], Conversation] | None = None
     """None: the call goes out like any other."""
-    knows: Callable[[Payload, S], bool] = lambda payload, settings: True
+    knows: Callable[[Payload, S], bool] = field(default=_everybody)
     """Whether the payload carries what the vendor deletes by."""
     needs: str = ""
     """The setting without which it cannot be asked."""
@@ -227,6 +231,10 @@ class Destination(Generic[S]):
         return None if self.erase.knows(payload, settings) else Reason.NO_IDENTIFIER
 
 
+def _not_supported(payload: Payload) -> Reason | None:
+    return Reason.NOT_SUPPORTED
+
+
 @dataclass(frozen=True, slots=True)
 class Configured:
     """A destination with its settings in place: all that a sender has to know."""
@@ -244,7 +252,7 @@ class Configured:
     repeats: bool
     secrets: tuple[Secret, ...] = field(repr=False)
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
-    bars_erasure: Callable[[Payload], Reason | None] = lambda payload: Reason.NOT_SUPPORTED
+    bars_erasure: Callable[[Payload], Reason | None] = field(default=_not_supported)
     """Why the vendor cannot be asked to forget the person of a `delete` call; None where it can be."""
 
     def place(self, payload: Payload) -> Place | Reason:

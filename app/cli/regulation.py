@@ -79,7 +79,7 @@ def regulation(
     if kind_and_subject is not None:
         wanted = asyncio.run(desk.ask(*kind_and_subject))
         if not wait:
-            answer({"id": wanted}) if as_json else print(wanted, flush=True)
+            _print_id(wanted, as_json)
             return
         say(f"{wanted}: asked; waiting for its end")
     receipt, remains = asyncio.run(desk.show(wanted, timeout if wait else 0.0))
@@ -89,6 +89,13 @@ def regulation(
         print(as_text(receipt, remains), flush=True)
     if wait and receipt.state is not State.FINISHED:
         raise CommandError(f"{wanted} is {receipt.state}")
+
+
+def _print_id(id_: str, as_json: bool) -> None:
+    if as_json:
+        answer({"id": id_})
+    else:
+        print(id_, flush=True)
 
 
 class Desk:

@@ -89,7 +89,7 @@ class Folding:
         self.work = work
         self.dirty: dict[bytes, Profile] = {}
         self.gone: list[bytes] = []
-        self._forgotten: dict[bytes, Profile] = {}
+        self._forgotten: set[bytes] = set()
         self.topic = place.topics.profiles_in
 
     def change_catalog(self, catalog: Catalog) -> None:
@@ -170,7 +170,7 @@ class Folding:
         for slot in Profile.__slots__:
             setattr(profile, slot, getattr(fresh, slot))
         self.dirty.pop(key, None)
-        self._forgotten[key] = profile
+        self._forgotten.add(key)
 
     def _emit(self, change: Change) -> None:
         router, counts = self.held.router, self.work.facts.changes
@@ -207,7 +207,7 @@ class Folding:
             for name in sorted(unused):
                 writes[part_key(key, name)] = None
                 changelog.append((part_key(key, name), None))
-        for key, profile in self._forgotten.items():
+        for key in sorted(self._forgotten):
             held.cache.drop(key)
             if key not in self.dirty:
                 writes[PROFILE + key] = None
