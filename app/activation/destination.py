@@ -200,7 +200,7 @@ class Destination(Generic[S]):
 
         def converse(payloads: Sequence[Payload], attempt: Attempt) -> Conversation:
             assert self.sends, f"{self.name} has no sender"
-            if payloads[0].is_erasure and self.erase is not None and self.erase.converse is not None:
+            if payloads and payloads[0].is_erasure and self.erase is not None and self.erase.converse is not None:
                 made = self.erase.converse(payloads[0], settings, attempt)
             elif self.converse is not None:
                 made = self.converse(payloads, settings, attempt)
@@ -258,7 +258,7 @@ class Configured:
     def place(self, payload: Payload) -> Place | Reason:
         """With what it may share a request, or why it is nothing for this vendor. Raises InvalidPayload."""
         if payload.is_erasure:
-            # It has its turn behind all that was told before it, whatever the vendor makes of it; and never with others.
+            # It has its turn behind all that was told before it, whatever the vendor makes of it, and always alone.
             return Place(payload.id, f"erase {payload.id}")
         if self.calls is not None and payload.call.get("type") not in self.calls:
             return Reason.UNSUPPORTED_CALL

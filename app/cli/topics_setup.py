@@ -7,7 +7,7 @@ from app.settings import Settings
 from app.topics import Topics
 
 COMPACTED_AFTER_MS = 7 * 86_400_000
-"""What was replaced or deleted in a compacted topic is gone by then: as long as Kafka keeps the records of the others."""
+"""What was replaced or deleted in a compacted topic is gone by then; other topics keep their records as long."""
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 """More than the 5 MB that a malformed record may have, so that its dead letter fits too."""
 

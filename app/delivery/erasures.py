@@ -1,4 +1,4 @@
-"""Whom regulations have erased, so that senders drop what of them has not been sent yet, before they come to its end."""
+"""Whom regulations have erased, so that senders drop what of them has not been sent yet before they come to it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ class Erasures:
         changed: Called when there are more.
     """
 
-    def __init__(
-        self, topic: str, admin: Admin, reader: BulkReader, clock: Clock, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, topic: str, admin: Admin, reader: BulkReader, clock: Clock, changed: Callable[[], None]) -> None:
         self.profiles: set[str] = set()
         """Ids of erased profiles. They are never given again."""
         self._topic = topic

@@ -11,7 +11,7 @@ tells. So a simulation runs the very same one.
 Order: at most one payload of a profile is on its way, from its first try until it is settled; the later ones wait
 behind it. First tries go before retries.
 
-Of an erased profile nothing is sent any more but what the erasure itself tells; the rest is filtered, wherever it waits.
+Of an erased profile nothing is sent any more but what the erasure itself tells; the rest is filtered.
 """
 
 from __future__ import annotations

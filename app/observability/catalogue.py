@@ -195,7 +195,7 @@ ERASED_LATE = _counter(
     "records_after_erasure_total",
     (),
     "Records that came for a profile after it had been erased, and were dropped.",
-    "A few behind an erasure are normal. Going on for hours: a partition of events.raw has not caught up with identity.",
+    "A few behind an erasure are normal. For hours: a partition of events.raw has not caught up with identity.",
 )
 RESTORED = _counter(
     "restored_records_total",

@@ -3,14 +3,15 @@
 | kind | key | fields |
 |---|---|---|
 | requested | id`/requested` | `id`, `type`, `at` ms; `subject`: a hash of the identifier |
-| decided | id`/decided` | `id`, `type`, `at`; how many identifiers are `suppressed` by it, `lifted`, `erased`; `profiles`:
-those that are erased, one and what was merged into it |
+| decided | id`/decided` | `id`, `type`, `at`; how many identifiers are `suppressed` by it, `lifted`, `erased`;
+`profiles`: those that are erased, one and what was merged into it |
 | erased | id`/profile/`profile | `id`, `profile`, `partition`; `redirect`: it was part of another already; how many
-`identifiers`, `traits`, `cells`, `parts`, `timers`, `changelog` records, `changes` were erased, deleted and sent; `asked`:
-destination → how many deletes its sender has to settle; `told`: destinations whose topic has the deletes, without a sender |
+`identifiers`, `traits`, `cells`, `parts`, `timers`, `changelog` records, `changes` were erased, deleted and sent;
+`asked`: destination → how many deletes its sender has to settle; `told`: destinations without a sender, whose topics
+have the deletes |
 | failed | id`/profile/`profile | `id`, `profile`, `reason` |
-| settled | id`/payload/`payload | `id`, `payload`, `profile`, `destination`; `outcome`: delivered, refused, not_supported or
-no_identifier; `dropped`: payloads of the profile that were no longer sent; `reason` of a refusal |
+| settled | id`/payload/`payload | `id`, `payload`, `profile`, `destination`; `outcome`: delivered, refused,
+not_supported or no_identifier; `dropped`: payloads of the profile that were no longer sent; `reason` of a refusal |
 
 The topic is compacted. Every record follows from the record that caused it, so a repeat after a crash says the same
 under the same key. Nothing in it is anybody's data: identifiers are hashes, and erased profiles' ids lead nowhere.

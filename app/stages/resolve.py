@@ -5,7 +5,7 @@ them do not count. Everything else is decided by `link`, which is one for all. U
 in common with such a message goes the same way behind it: so messages of one partition that share an identifier, or a
 profile, reach the profile in their order. A restart forgets who is waiting; order across it is not promised.
 
-A message with a suppressed identifier is dropped, and counted. It leaves no dead letter, which would keep what is in it.
+A message with a suppressed identifier is dropped, and counted. It leaves no dead letter, which would keep its data.
 """
 
 from __future__ import annotations

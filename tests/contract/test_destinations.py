@@ -14,13 +14,24 @@ import pytest
 from app.activation.destination import Place
 from app.activation.destinations import DESTINATIONS
 from app.activation.erasure import Erasure, deletes
-from app.activation.outcome import Delivered, Outcome, Partial, Pause, Reason, Rejected, Response, Retry, by_status, unreadable
+from app.activation.outcome import (
+    Delivered,
+    Outcome,
+    Partial,
+    Pause,
+    Reason,
+    Rejected,
+    Response,
+    Retry,
+    by_status,
+    unreadable,
+)
 from app.activation.payload import parse_payload
 from app.activation.router import Router
 from app.activation.token import Token
+from app.definitions.model import Catalog
 from app.delivery.dead_letter import Evidence, dead_letter
 from app.delivery.lane import Lane
-from app.definitions.model import Catalog
 from app.delivery.work import LaneSettings, Record
 from app.topics import Topics
 from tests.activation.changes import catalog, change, subscription

@@ -1,4 +1,4 @@
-"""A person is erased on a real broker while the workers are killed: no trace in stores and changelogs, and no way back."""
+"""A person is erased on a real broker while the workers are killed: no trace is left, and there is no way back."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def delivering(deployment: Deployment) -> AsyncIterator[None]:
 def stored(deployment: Deployment) -> Iterator[tuple[str, bytes, bytes]]:
     """Every key and value of every store of the stopped worker, by the stores' own way of reading."""
     share = StoreShare(StoreBudget(8 << 20, 8 << 20))
-    directories = sorted((deployment.data_dir / WORKER).glob("*-[0-9]")) + [deployment.data_dir / WORKER / "graph"]
+    directories = [*sorted((deployment.data_dir / WORKER).glob("*-[0-9]")), deployment.data_dir / WORKER / "graph"]
     for directory in directories:
         store = PartitionStore(directory, 0, share, SystemClock().now_ms)
         try:
@@ -114,14 +114,13 @@ async def newest(deployment: Deployment) -> AsyncIterator[tuple[str, bytes, byte
 
 
 async def one_partition(deployment: Deployment, topic: str) -> list[Any]:
+    reader = BulkReader(deployment.brokers)
     start = (await deployment.admin.beginning_offsets([(topic, 0)]))[topic, 0]
-    return [record async for batch in BulkReader(deployment.brokers).read(BulkRead(topic, 0, start)) for record in batch]
+    return [record async for batch in reader.read(BulkRead(topic, 0, start)) for record in batch]
 
 
 def regulation(deployment: Deployment, *arguments: str) -> dict[str, Any]:
-    done = headwater(
-        "regulation", *arguments, "--json", "--config", deployment.config, "--brokers", deployment.brokers
-    )
+    done = headwater("regulation", *arguments, "--json", "--config", deployment.config, "--brokers", deployment.brokers)
     assert done.returncode == 0, done.stderr + "\n" + deployment.log_end()
     found: dict[str, Any] = json.loads(done.stdout)
     return found

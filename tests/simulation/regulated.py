@@ -225,9 +225,9 @@ def stored_texts(world: World) -> Iterator[tuple[str, bytes]]:
     for (topic, partition), records in world.log.partitions.items():
         if topic in (TOPICS.profiles_changelog, TOPICS.identity_changelog, TOPICS.identity_assignments):
             newest = {record.key: record.value for record in records}
-            for key, value in newest.items():
-                if value is not None:
-                    yield f"{topic}-{partition}", (key or b"") + b" " + value
+            for key, held in newest.items():
+                if held is not None:
+                    yield f"{topic}-{partition}", (key or b"") + b" " + held
     for record in world.log.all_of(TOPICS.regulations):
         yield TOPICS.regulations, (record.key or b"") + (record.value or b"")
 

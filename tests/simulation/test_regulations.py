@@ -50,7 +50,7 @@ PLANTED = [
         "a late record raises the dead",
         "app/stages/erasing.py",
         "        if not profile.erased:\n            return False\n        if type(body)",
-        "        if not profile.erased or type(body).__name__ == 'Event':\n            return False\n        if type(body)",
+        "        if not profile.erased or 'Event' in str(type(body)):\n            return False\n        if type(body)",
     ),
     Planted(
         "the parts' owner goes without taking back what it told",

@@ -73,14 +73,14 @@ def test_a_person_is_erased_with_all_that_was_taken_in() -> None:
     assert b"r|" not in text
     work = rig.take(request(user("ann"), offset=8), request(user("bob"), anonymous("dev"), offset=9))
     assert (events(work), work.facts.suppressed) == ([], 2)
-    answers = [record for record in work.later[TOPICS.identity_assignments, 0]]
+    answers = list(work.later[TOPICS.identity_assignments, 0])
     assert answers == [assignments.answered(9)], "who waits must not wait for ever"
 
 
 def test_who_is_deleted_may_come_back_as_somebody_else() -> None:
     rig = Rig()
     rig.take(request(user("ann"), partition=1))
-    seen = {ANN}
+    seen: set[str] = {ANN}
     for number in range(3):
         work = rig.take(links.regulation(f"reg_{number}", DELETE, AT_MS, user("ann")), request(user("ann")))
         (profile,) = events(work)
