@@ -45,11 +45,9 @@ def document(topics: Topics, brokers: str, url: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def order(number: int, **ids: Any) -> dict[str, Any]:
-    return {
-        "type": "track", "event": "Order", "messageId": f"m{number}", "properties": {"note": f"canary-note-{number}"},
-        **ids,
-    }  # fmt: skip
+def order(number: int, note: str = "canary-note", **ids: Any) -> dict[str, Any]:
+    properties = {"note": f"{note}-{number}"}
+    return {"type": "track", "event": "Order", "messageId": f"m{number}", "properties": properties, **ids}
 
 
 def story() -> list[dict[str, Any]]:
@@ -58,7 +56,7 @@ def story() -> list[dict[str, Any]]:
     mine += [order(number, userId=USER) for number in range(3, 6)]
     login = {"type": "identify", "messageId": "in", "userId": USER, "anonymousId": DEVICE,
              "traits": {"email": MAIL, "name": "canary-name"}}  # fmt: skip
-    others = [order(100 + number, userId="bob") for number in range(3)]
+    others = [order(100 + number, "note", userId="bob") for number in range(3)]
     return [*mine, *others, login, order(6, userId=USER, anonymousId=DEVICE)]
 
 
