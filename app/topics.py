@@ -47,6 +47,11 @@ class Topics:
         return f"{self.prefix}headwater.identity.changelog"
 
     @property
+    def regulations(self) -> str:
+        """Compacted: what the law asked for, and the parts of its receipts; one partition. Holds nobody's data."""
+        return f"{self.prefix}regulations"
+
+    @property
     def changes(self) -> str:
         """Out: CloudEvents of every membership and trait change."""
         return f"{self.prefix}changes"

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NO_IDENTIFIER = "no_identifier"
     UNSUPPORTED_CALL = "unsupported_call"
     REPEATED = "repeated"
+    ERASED = "erased"
     EXPIRED = "expired"
     TOO_MANY_DEAD = "too_many_dead"
 

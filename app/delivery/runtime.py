@@ -11,6 +11,7 @@ from dataclasses import replace
 from app import configuration
 from app.activation.destination import Configured
 from app.clock import SystemClock
+from app.delivery.erasures import Erasures
 from app.delivery.feeds import Feeds
 from app.delivery.guard import Guard
 from app.delivery.lane import Lane
@@ -21,6 +22,8 @@ from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
 from app.delivery.watch import Watch
 from app.delivery.work import LaneSettings
+from app.kafka.admin import Admin
+from app.kafka.consumer import BulkReader
 from app.kafka.producer import ProduceError, Producer
 from app.observability import logs, run_file, tasks
 from app.observability.failpoints import Failpoint, failpoint
@@ -61,6 +64,9 @@ class Runtime:
         self.metrics = Metrics("delivery")
         self.observed = DeliveryMetrics(self.metrics, self.clock)
         self.producer = Producer(options.brokers, settings.kafka.security)
+        self.admin = Admin(options.brokers, settings.kafka.security)
+        reader = BulkReader(options.brokers, settings.kafka.security)
+        self.erasures = Erasures(self.topics.regulations, self.admin, reader, self.clock, self._drop_erased)
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
         self.limiters: dict[str, Limiter] = {}
@@ -99,6 +105,7 @@ class Runtime:
             ),
             jitter=random.random,
             observe=self.observed.facts(name),
+            erased=self.erasures.profiles,
         )
         around = Surroundings(
             clock=self.clock,
@@ -118,6 +125,10 @@ class Runtime:
             )
         )  # fmt: skip
         return sender
+
+    def _drop_erased(self) -> None:
+        for sender in self.senders.values():
+            sender.drop_erased()
 
     def _share(self, held: Mapping[str, int]) -> None:
         """The share of a destination's rate is the share of its topic's partitions."""
@@ -153,6 +164,9 @@ class Runtime:
         supervised.append(asyncio.create_task(self._beat(), name="beat"))
         stack.push_async_callback(tasks.cancel, supervised)
         if self.senders:
+            await stack.enter_async_context(self.admin)
+            await self.erasures.catch_up()
+            supervised.append(asyncio.create_task(self.erasures.run(), name="erasures"))
             self._add_agents()
             stack.push_async_callback(self._stop)
             await self.app.start()

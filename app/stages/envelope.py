@@ -12,6 +12,7 @@ is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
 part, day → hashes of the messages that have been applied to it, base64 | profile |
+| erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -75,7 +76,12 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     seen: dict[int, bytes] = {}
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import
+class Erase(msgspec.Struct, tag_field="kind", tag="erase"):
+    at: Instant
+    id: str
+
+
+Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Erase
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -120,6 +126,11 @@ def absorb(at_ms: int, id_: str, loser: str) -> bytes:
 def merge(at_ms: int, id_: str, winner: str) -> bytes:
     """A merge's value."""
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
+
+
+def erase(at_ms: int, regulation: str) -> bytes:
+    """An erase's value."""
+    return orjson.dumps({"kind": "erase", "at": at_ms, "id": regulation})
 
 
 def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes]) -> list[bytes]:
