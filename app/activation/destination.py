@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from app.activation.fields import FieldName, as_it_is
 from app.activation.memory import Memory
@@ -19,6 +19,9 @@ from app.activation.request import Request, get, post, rebased, send
 from app.activation.settings import Secret, read_settings, schema_of, secrets_in
 from app.activation.token import TokenFlow
 from app.errors import Fault, SettingsError
+
+if TYPE_CHECKING:
+    from app.activation.lists.vendor import Lists, ListVendor
 
 __all__ = [
     "Attempt", "Build", "Classify", "Configured", "Conversation", "Destination", "Limits", "Memory", "Place", "Request",
@@ -135,6 +138,8 @@ class Destination(Generic[S]):
     """What becomes of a key, so that two keys which become one are found when the configuration is checked."""
     enrich: tuple[str, ...] = ()
     """Keys of custom or computed traits that the vendor insists on; they go along where the profile has them."""
+    lists: ListVendor[S] | None = None
+    """Instead of `build` and `converse`: what is sent is not each change but, now and then, who is on a list."""
 
     @property
     def sends(self) -> bool:
@@ -186,6 +191,7 @@ class Destination(Generic[S]):
             group=lambda payload: self.group(payload, settings),
             repeats=self.repeats,
             secrets=secrets_in(settings),
+            lists=self.lists.bound(settings, finish) if self.lists is not None else None,
         )
 
 
@@ -206,6 +212,7 @@ class Configured:
     repeats: bool
     secrets: tuple[Secret, ...] = field(repr=False)
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
+    lists: Lists | None = None
 
     def place(self, payload: Payload) -> Place | Reason:
         """With what it may share a request, or why it is nothing for this vendor. Raises InvalidPayload."""

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     REPEATED = "repeated"
     EXPIRED = "expired"
     TOO_MANY_DEAD = "too_many_dead"
+    LIST_GONE = "list_gone"
 
 
 @dataclass(frozen=True, slots=True)
