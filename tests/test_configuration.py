@@ -199,7 +199,7 @@ destinations:
     one, two, *rest = faults(tmp_path, text)
     assert one == (2, 21, "destinations.0.type", "no destination type is called 'webhok'; did you mean 'webhook'?")
     assert two[:3] == (3, 21, "destinations.1.type")
-    assert "known here: amplitude, braze, customerio," in two[3]
+    assert "known here: amplitude, amplitude_cohorts, braze," in two[3]
     assert (4, 41, "destinations.2.settings.urll") in [fault[:3] for fault in rest]
     assert (4, 40, "destinations.2.settings.url") in [fault[:3] for fault in rest]
 

@@ -125,7 +125,10 @@ def _destination(upload: Upload, account: Account, settings: DataManagerSettings
     login = digits(settings.login_customer_id or account.id)
     return {
         "operatingAccount": {"accountType": account.type, "accountId": account.id},
-        "loginAccount": {"accountType": "GOOGLE_ADS" if settings.login_customer_id else account.type, "accountId": login},
+        "loginAccount": {
+            "accountType": "GOOGLE_ADS" if settings.login_customer_id else account.type,
+            "accountId": login,
+        },
         "productDestinationId": upload.list,
     }
 
@@ -156,7 +159,10 @@ def change(upload: Upload, account: Account, settings: DataManagerSettings, atte
         "encoding": "HEX",
     }
     if upload.add:
-        consent = {"adUserData": settings.consent_ad_user_data, "adPersonalization": settings.consent_ad_personalization}
+        consent = {
+            "adUserData": settings.consent_ad_user_data,
+            "adPersonalization": settings.consent_ad_personalization,
+        }
         given = {name: value for name, value in consent.items() if value is not None}
         terms = {"termsOfService": {"customerMatchTermsOfServiceStatus": "ACCEPTED"}, "validateOnly": False}
         body |= ({"consent": given} if given else {}) | terms

@@ -63,7 +63,9 @@ def lists(
         if as_json:
             answer({"lists": [view_value(name, view) for name, found in views.items() for view in found]})
         else:
-            print("\n\n".join(view_text(name, view) for name, found in views.items() for view in found) or "no lists yet")
+            print(
+                "\n\n".join(view_text(name, view) for name, found in views.items() for view in found) or "no lists yet"
+            )
         return
     drifts = asyncio.run(_drifts(settings, address, names))
     if as_json:
@@ -124,10 +126,10 @@ def view_value(destination: str, view: ListView) -> dict[str, object]:
 def view_text(destination: str, view: ListView) -> str:
     """The same for people."""
     there = f"the vendor's {view.external}" if view.external else "not made yet"
+    waits = f"to add {view.to_add}, to remove {view.to_remove}, in doubt {view.in_doubt}, refused {len(view.refused)}"
     lines = [
         f"{destination} / {view.audience}: {view.name} ({there})",
-        f"  {view.held} on the list, {view.wanted} wanted; to add {view.to_add}, to remove {view.to_remove}, "
-        f"in doubt {view.in_doubt}, refused {len(view.refused)}",
+        f"  {view.held} on the list, {view.wanted} wanted; {waits}",
     ]
     for run in view.runs[-3:]:
         refused = ", ".join(f"{count} refused ({reason})" for reason, count in run.refused.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -36,8 +37,9 @@ class Door:
 
     def __init__(
         self, name: str, exchanges: Exchanges, gate: Gate, clock: Clock, sleep: Callable[[float], Awaitable[None]],
-        *, hold_s_max: float,
+        *, in_flight_max: int, hold_s_max: float,
     ) -> None:  # fmt: skip
+        self._slots = asyncio.Semaphore(in_flight_max)
         self._name = name
         self._exchanges = exchanges
         self._gate = gate
@@ -46,19 +48,27 @@ class Door:
         self._hold_s_max = hold_s_max
 
     async def admitted(self) -> bool:
-        """Wait until a request may be made, and for its turn; gives whether it is a probe. `talk` or `unused` follows."""
-        while True:
-            permission = self._gate.permission(self._clock.monotonic_s())
-            if permission is not Permission.SHUT:
-                probe = permission is Permission.PROBE
-                if probe:
-                    self._gate.probe_sent()
-                await self._exchanges.turn()
-                return probe
-            await self._sleep(LOOK_EVERY_S)
+        """Wait until a request may be made, and for its turn; gives whether it is a probe.
+
+        `talk` or `unused` follows.
+        """
+        await self._slots.acquire()
+        probe = False
+        try:
+            while (permission := self._gate.permission(self._clock.monotonic_s())) is Permission.SHUT:
+                await self._sleep(LOOK_EVERY_S)
+            if permission is Permission.PROBE:
+                self._gate.probe_sent()
+                probe = True
+            await self._exchanges.turn()
+        except BaseException:
+            self.unused(probe)
+            raise
+        return probe
 
     def unused(self, probe: bool) -> None:
         """There was nothing to say after all."""
+        self._slots.release()
         if probe:
             self._gate.probe_unsent()
 
@@ -72,13 +82,15 @@ class Door:
         except BaseException:
             self.unused(probe)
             raise
+        self._slots.release()
         self._tell_gate(ended, probe=probe)
         return Said(ended, heard.value, heard.requests)
 
     def _tell_gate(self, ended: Ended, *, probe: bool) -> None:
         now_s, before = self._clock.monotonic_s(), self._gate.state
         if not ended.heard:
-            self.unused(probe)
+            if probe:
+                self._gate.probe_unsent()
             return
         match ended.outcome:
             case Pause(reason) | Disabled(reason):

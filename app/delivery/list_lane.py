@@ -77,7 +77,7 @@ class ListLane:
         gate = Gate(settings.breaker, probe_every_s=settings.probe_every_s)
         door = Door(
             name, around.exchanges(self._heard), gate, around.clock, around.sleep,
-            hold_s_max=settings.retry.retry_after_s_max,
+            in_flight_max=configured.limits.in_flight_max, hold_s_max=settings.retry.retry_after_s_max,
         )  # fmt: skip
         self._means = Means(
             name, self._lists, door, settings, around.clock, around.sleep, around.jitter, around.observe

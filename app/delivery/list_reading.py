@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from app.activation.destination import Configured
 from app.activation.lists.drift import Drift, drift
 from app.activation.lists.overview import Ledger
-from app.activation.outcome import Delivered
+from app.activation.lists.vendor import Lists
 from app.clock import SystemClock
 from app.delivery import exchange
 from app.delivery.breaker import BreakerSettings
@@ -17,7 +17,7 @@ from app.delivery.exchange import Exchanges
 from app.delivery.gate import Gate
 from app.delivery.guard import Guard
 from app.delivery.limiter import Limiter
-from app.delivery.list_door import Door
+from app.delivery.list_door import Door, Said
 from app.delivery.transport import Transport
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader
@@ -51,7 +51,6 @@ async def compare(
     Beside a delivery that runs, the rate may be passed by what this asks.
     """
     assert configured.lists is not None, "a list destination"
-    shown = configured.lists.shown
     found: list[tuple[str, Drift | str]] = []
     async with AsyncExitStack() as stack:
         transport = Transport(Guard.of(allow_networks))
@@ -59,20 +58,20 @@ async def compare(
         door = _door(configured, transport)
         for list_, kept in sorted(ledger.lists.items(), key=lambda one: one[1].audience):
             external = kept.external or configured.lists.given.get(kept.audience, "")
-            if shown is None:
-                found.append((kept.audience, f"{configured.type} does not tell who is on a list"))
-            elif not external:
-                found.append((kept.audience, "the list has not been made yet"))
-            else:
-                ask = shown
-                said = await door.talk(lambda attempt, id_=external: ask(id_, attempt), probe=await door.admitted())  # type: ignore[misc]
-                if isinstance(said.value, frozenset):
-                    found.append((kept.audience, drift(ledger.entries(list_), said.value)))
-                else:
-                    outcome = said.ended.outcome
-                    why = said.ended.message if isinstance(outcome, Delivered) else f"{outcome!r}: {said.ended.message}"
-                    found.append((kept.audience, why))
+            shown = await _shown(configured, configured.lists, door, external)
+            found.append((kept.audience, shown if isinstance(shown, str) else drift(ledger.entries(list_), shown)))
     return found
+
+
+async def _shown(configured: Configured, lists: Lists, door: Door, external: str) -> frozenset[str] | str:
+    """The keys of a list's members, or why they are not known."""
+    ask = lists.shown
+    if ask is None:
+        return f"{configured.type} does not tell who is on a list"
+    if not external:
+        return "the list has not been made yet"
+    said: Said[frozenset[str]] = await door.talk(lambda attempt: ask(external, attempt), probe=await door.admitted())
+    return said.value if said.value is not None else f"{said.ended.outcome!r}: {said.ended.message}"
 
 
 def _door(configured: Configured, transport: Transport) -> Door:
@@ -91,4 +90,4 @@ def _door(configured: Configured, transport: Transport) -> Door:
         ),
     )
     gate = Gate(BreakerSettings(in_a_row=10**9, requests_min=10**9), probe_every_s=0.0)
-    return Door(configured.type, exchanges, gate, clock, asyncio.sleep, hold_s_max=0.0)
+    return Door(configured.type, exchanges, gate, clock, asyncio.sleep, in_flight_max=1, hold_s_max=0.0)

@@ -13,7 +13,7 @@ from app.activation.lists.vendor import ListName, Lists
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
 from app.clock import Clock
 from app.delivery.breaker import BreakerSettings
-from app.delivery.list_door import LOOK_EVERY_S, Door
+from app.delivery.list_door import LOOK_EVERY_S, Door, Said
 from app.delivery.list_table import ListTable
 from app.delivery.retry import RetrySettings, delay_s, gives_up
 from app.observability import logs
@@ -100,14 +100,11 @@ class Update:
         """Send until nothing is left, or nothing goes; gives why, empty for no fault."""
         while True:
             probe = await self._means.door.admitted()
-            async with self._table.step:
-                draft, kept = self._begun()
-                sending = runs.next_upload(draft, self._list, self._means.lists, self._walk)
-                external = kept.external or self._means.lists.given.get(kept.audience, "")
-                if sending is not None and external:
-                    # Before it leaves: whatever happens now, it is known that it may have.
-                    runs.set_out(draft, self._list, sending)
-                    await self._table.commit(draft)
+            try:
+                sending, kept, external = await self._next()
+            except BaseException:
+                self._means.door.unused(probe)
+                raise
             if sending is None:
                 self._means.door.unused(probe)
                 return ""
@@ -117,6 +114,18 @@ class Update:
                 failed = await self._make(kept, sending, probe)
             if failed:
                 return failed
+
+    async def _next(self) -> tuple[Sending | None, KeptList, str]:
+        """Who is sent next, put down as being on their way; and the list's id at the vendor, empty for none."""
+        async with self._table.step:
+            draft, kept = self._begun()
+            sending = runs.next_upload(draft, self._list, self._means.lists, self._walk)
+            external = kept.external or self._means.lists.given.get(kept.audience, "")
+            if sending is not None and external:
+                # Before it leaves: whatever happens now, it is known that it may have.
+                runs.set_out(draft, self._list, sending)
+                await self._table.commit(draft)
+        return sending, kept, external
 
     async def _make(self, kept: KeptList, sending: Sending, probe: bool) -> str:
         """Have the vendor make the list; gives why there is no going on, empty where there is."""
@@ -142,7 +151,7 @@ class Update:
         """One request with its answer; gives why there is no going on, empty where there is."""
         means = self._means
         upload = sending.upload(external)
-        said = await means.door.talk(lambda attempt: means.lists.change(upload, attempt), probe=probe)
+        said: Said[None] = await means.door.talk(lambda attempt: means.lists.change(upload, attempt), probe=probe)
         async with self._table.step:
             draft, kept = self._begun()
             outcome = self._read(said.ended.outcome, kept)

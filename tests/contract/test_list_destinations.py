@@ -37,8 +37,9 @@ from tests.contract.test_destinations import test_an_access_token_is_asked_for_a
 
 LISTS = [name for name, destination in DESTINATIONS.items() if destination.lists is not None]
 VENDORS = {
-    "amplitude_cohorts": (1, 1, 100, 100), "braze_cohorts": (5, 4, 75, 75), "customerio_segments": (10, 5, 1_000, 1_000),
-    "dv360": (4, 4, 10_000, 10_000), "facebook_audiences": (5, 2, 10_000, 10_000),
+    "amplitude_cohorts": (1, 1, 100, 100), "braze_cohorts": (5, 4, 75, 75),
+    "customerio_segments": (10, 5, 1_000, 1_000), "dv360": (4, 4, 10_000, 10_000),
+    "facebook_audiences": (5, 2, 10_000, 10_000),
     "google_customer_match": (4, 4, 10_000, 10_000), "http_lists": (10, 4, 1_000, 1_000),
     "hubspot_lists": (5, 5, 100, 100), "iterable_lists": (5, 5, 1_000, 1_000), "klaviyo_lists": (2, 2, 10_000, 100),
     "marketo_static_lists": (5, 4, 300, 300), "pinterest_audiences": (5, 4, 10_000, 10_000),
@@ -256,7 +257,9 @@ def numbered(short: dict[str, Any], index: int) -> dict[str, Any]:
     """Another person, with everything that this one has."""
     tail = f"{index:07d}"
     ids = {kind: f"somebody.{tail}@example.com" if kind == "email" else f"user-{tail}" for kind in short["ids"]}
-    traits = {key: f"+1555{tail}" if key == "phone" else f"{value}{tail}" for key, value in short.get("traits", {}).items()}
+    traits = {
+        key: f"+1555{tail}" if key == "phone" else f"{value}{tail}" for key, value in short.get("traits", {}).items()
+    }
     return short | {"id": f"m{index}", "profile": f"prf_{index}", "ids": ids, "traits": traits}
 
 
@@ -278,8 +281,7 @@ def test_a_token_is_asked_for_as_documented(name: str) -> None:
     token_as_told(name)
 
 
-def test_a_whole_request_that_was_refused_was_not_done() -> None:
-    """Else the engine would forget members that the vendor has: a Rejected of the whole only comes from the last step."""
+def test_a_vendor_that_fails_between_two_requests_is_asked_again() -> None:
     for name in LISTS:
         for case in cases_of(name):
             if case["do"] == "add" and len(case["steps"]) > 1:

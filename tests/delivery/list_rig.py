@@ -40,7 +40,8 @@ def told(offset: int, profile: str, *, inside: bool, email: str = "", audience: 
     traits: dict[str, object] = {audience: inside} | ({"email": email} if email else {})
     value = {
         "id": id_, "destination": "ads", "profile": profile, "sequence": offset, "at": "2026-01-31T10:00:00.000Z",
-        "origin": "live", "computation": {"class": "audience", "id": definition_id("audience", audience), "key": audience},
+        "origin": "live",
+        "computation": {"class": "audience", "id": definition_id("audience", audience), "key": audience},
         "payload": {"type": "identify", "messageId": id_, "userId": profile, "traits": traits},
     } | more  # fmt: skip
     return Record(offset, profile.encode(), orjson.dumps(value))
@@ -58,12 +59,20 @@ class ListVendor:
         """Members whom it names as failed."""
         self.script: list[Callable[[], Response | Failure | None]] = []
         """What comes instead of the next answers; None: the answer as it is."""
+        self._arrived = asyncio.Event()
+
+    async def until(self, requests: int) -> None:
+        """Wait until so many have come."""
+        while len(self.requests) < requests:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
         url = request.url.reveal() if isinstance(request.url, Secret) else request.url
         path = url.removeprefix("https://v.example/")
         body = orjson.loads(request.body)
         self.requests.append((asyncio.get_running_loop().time(), path, body.get("members", [])))
+        self._arrived.set()
         said = self.script.pop(0)() if self.script else None
         answer = said if said is not None else self.answer(path, body)
         await asyncio.sleep(0.1)  # done already, and not heard of
@@ -170,6 +179,3 @@ async def serving(rig: ListRig) -> AsyncIterator[None]:
 
 def failing(reason: Reason) -> Callable[[], Failure]:
     return lambda: Failure(reason, "as it may be")
-
-
-

@@ -74,8 +74,13 @@ class Worker:
             "audiences": [{"key": "vip", "query": "event('Order Completed').count() >= 1"}],
             "delivery": {"allow_networks": ["127.0.0.1/32"], "list_first_wait_s": 1},
             "destinations": [
-                {"name": "ads", "type": "http_lists", "rate_per_s": RATE_PER_S, "settings": settings,
-                 "connect": [{"audience": "vip", "interval": "2 seconds"}]},  # fmt: skip
+                {
+                    "name": "ads",
+                    "type": "http_lists",
+                    "rate_per_s": RATE_PER_S,
+                    "settings": settings,
+                    "connect": [{"audience": "vip", "interval": "2 seconds"}],
+                },
             ],
         }
         self.config = folder / "headwater.yaml"
@@ -87,7 +92,8 @@ class Worker:
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "app", "worker", "delivery", "--name", "delivery-0"),
-                *("--config", str(self.config), "--data", str(self.folder / "data"), "--brokers", self.broker.bootstrap),
+                *("--config", str(self.config), "--data", str(self.folder / "data")),
+                *("--brokers", self.broker.bootstrap),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, failpoints.VARIABLE: failpoint, PARENT_VARIABLE: str(os.getpid())},
             )  # fmt: skip

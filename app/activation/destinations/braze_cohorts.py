@@ -1,8 +1,8 @@
 """Braze cohorts: lists of users that a partner keeps.
 
-Needs: the partner's name and key, as Braze gives them to each partner, the customer's data import key, and the instance.
-Members are known by user id. A cohort's id is ours: the audience's key. Requests are small, because the vendor takes
-the newest change of each user in them and says nothing of a single one.
+Needs: the partner's name and key, as Braze gives them, the customer's data import key, and the instance. Members are
+known by user id. A cohort's id is ours: the audience's key. Requests are small, because the vendor takes the newest
+change of each user in them and says nothing of a single one.
 
 Sources: action-destinations `braze-cohorts` (2026-08-21); braze.com/docs/api/errors (read 2026-08-13).
 """

@@ -1,9 +1,9 @@
 """Facebook Custom Audiences: customer lists of an ad account.
 
 Needs: a system user's token that may manage ads, and the account's id. Identifiers go hashed, all of a person in one
-row: user id (as it is), e-mail, phone, first and last name, and a mobile ad id (as it is) from the trait `mobile_ad_id`.
-Changes show within 24 hours, and a list is of use from 100 people on. The vendor refuses to make a list tiny:
-`additive_only` is offered for that. It counts invalid rows and names none, so rows count as delivered. No upload
+row: e-mail, phone, first and last name; user id and the mobile ad id of the trait `mobile_ad_id` as they are. Changes
+show within 24 hours, and a list is of use from 100 people on. The vendor refuses to make a list tiny: `additive_only`
+is for that. It counts invalid rows and names none, so rows count as delivered. No upload
 session is sent: the guide asks for one, and both connectors that were read work without.
 
 Sources: developers.facebook.com custom-audiences (2026-04-28), rate-limiting (2026); action-destinations (2026-08-21).

@@ -12,7 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from app.activation.data_manager import ENRICH, LIMITS, Account, DataManagerSettings, check_account, digits, lists, token
+from app.activation.data_manager import (
+    ENRICH,
+    LIMITS,
+    Account,
+    DataManagerSettings,
+    check_account,
+    digits,
+    lists,
+    token,
+)
 from app.activation.destination import Destination
 from app.activation.settings import Rule
 

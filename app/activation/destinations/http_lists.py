@@ -1,9 +1,10 @@
 """Lists of any HTTP API, described by settings.
 
-`add_url` and `remove_url` are templates with `{list}`; their hosts are fixed. The body is `{"members": […]}`, or has the
-array at `members_path`; a member is his identifier, or an object where `member_key` names one. With `create_url` lists
-are made (`{"name", "audience"}` is sent, their id is at `id_path` of the answer); without it they are named in `lists`.
-With `members_url` they can be compared: it has to answer with all members at once, as an array at `members_path`.
+`add_url` and `remove_url` are templates with `{list}`; their hosts are fixed. The body is `{"members": […]}`, or has
+the array at `members_path`; a member is his identifier, or an object where `member_key` names one. With `create_url`
+lists are made (`{"name", "audience"}` is sent, their id is at `id_path` of the answer); without it they are named in
+`lists`. With `members_url` they can be compared: it has to answer with all members at once, as an array at
+`members_path`.
 
 Replies are judged by status. `errors_path` is for vendors that name the members which failed: a list of identifiers, or
 of objects that hold one at `error_key`. A list that answers 404 is made anew.

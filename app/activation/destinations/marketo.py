@@ -20,7 +20,7 @@ from app.activation.destination import Attempt, Conversation, Destination, Limit
 from app.activation.fields import as_text
 from app.activation.hashing import email_of
 from app.activation.marketo_api import host, judged, look_up, token, token_refused
-from app.activation.outcome import Delivered, Outcome, Partial, Reason, Rejected, Retry
+from app.activation.outcome import Delivered, Partial, Reason, Rejected, Retry
 from app.activation.payload import JsonObject, Payload
 from app.activation.reply import json_or_none, objects, word
 from app.activation.settings import Rule

@@ -21,9 +21,9 @@ from app.activation.destination import Attempt, Conversation, Destination, Limit
 from app.activation.hashing import email_of
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
 from app.activation.marketo_api import host, judged, look_up, of_code, token, token_refused
-from app.activation.outcome import Delivered, Outcome, Partial, Pause, Reason, Rejected, Response, Retry, unreadable
+from app.activation.outcome import Delivered, Outcome, Partial, Pause, Reason, Rejected, Response, Retry
 from app.activation.payload import Payload
-from app.activation.reply import json_of, objects, word
+from app.activation.reply import json_of, json_or_none, objects, word
 from app.activation.settings import Rule
 from app.activation.wire import encode
 
@@ -59,7 +59,7 @@ def make(name: ListName, members: Sequence[Member], settings: Settings, attempt:
 
 def of_asset(response: Response, now_s: float) -> str | Outcome:
     """The id of the one asset that an answer is about."""
-    outcome = judged(response, len(objects(json_of(response), "result")), now_s) if response.body else unreadable()
+    outcome = judged(response, len(objects(json_or_none(response), "result")), now_s)
     if not isinstance(outcome, Delivered):
         return outcome
     return word(json_of(response), "result", 0, "id") or Rejected(Reason.REFUSED)
@@ -72,7 +72,7 @@ def leads(
     field, emails = settings.lookup_field, [each.cells[0] for each in upload.members]
     if not upload.add:
         response = yield look_up(emails, settings)
-        found = objects(json_of(response), "result")
+        found = objects(json_or_none(response), "result")
         outcome = judged(response, len(found), attempt.now_s)
         ids = {word(lead, field).lower(): word(lead, "id") for lead in found}
         return [ids.get(email, "") for email in emails] if isinstance(outcome, Delivered) else outcome

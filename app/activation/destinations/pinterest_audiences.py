@@ -40,7 +40,7 @@ class Settings(ListSettings):
 
 
 def token(settings: Settings) -> TokenFlow:
-    values = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token}
+    values: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token}
     login = basic(settings.client_id, settings.client_secret)
     return TokenFlow(form(f"{HOST}/oauth/token", values, headers=login))
 

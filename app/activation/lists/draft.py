@@ -26,7 +26,6 @@ from app.activation.lists.state import (
     through_of,
 )
 
-
 LOG_ORDER = (ENTRY, LIST, PROFILE, OPEN)
 
 

@@ -9,7 +9,6 @@ from app.activation.lists.state import Entry, KeptList, Through, entry_id
 from app.activation.lists.vendor import Member
 from app.activation.payload import InvalidPayload, Payload
 
-
 NEVER_MS = 2**62
 """Later than anything that is told."""
 

@@ -114,11 +114,15 @@ def recover(draft: Draft, list_: bytes) -> None:
     if sent is None:
         return
     draft.put_on_its_way(list_, None)
-    for key, group, cells in sent.members:
-        member = Member(key, cells, group)
+    doubt(draft, list_, [Member(key, cells, group) for key, group, cells in sent.members])
+
+
+def doubt(draft: Draft, list_: bytes, members: Sequence[Member]) -> None:
+    """Whether the vendor has them, or has them no more, is not known."""
+    for member in members:
         id_ = entry_id(member)
         entry = draft.entry(list_, id_) or _left(member)
-        _doubt(entry, cells)
+        _doubt(entry, member.cells)
         draft.put_entry(list_, id_, entry)
 
 
@@ -143,6 +147,8 @@ def settle(
         return None
     count = len(sending.entries)
     if isinstance(outcome, Rejected) and count > 1:
+        if requests > 1:  # a job that took some of them and does not say which
+            doubt(draft, list_, sending.members)
         walk.members_max = max(1, count // 2)
         walk.refusals += 1
         draft.put_list(list_, kept)

@@ -70,8 +70,9 @@ Shown = Generator[Request, Response, frozenset[str] | Outcome]
 class ListVendor(Generic[S]):
     """One type's lists.
 
-    `change` ends as a destination's `converse` does: a Partial has an item for each member, a Rejected is said only
-    where nothing of the request was done, and `Reason.LIST_GONE` where the vendor no longer has the list.
+    `change` ends as a destination's `converse` does: a Partial has an item for each member, a Rejected of
+    the whole by the first reply says that nothing was done, and `Reason.LIST_GONE` that the vendor no longer has the
+    list.
     """
 
     member: Callable[[Payload, S], Member | None]

@@ -30,8 +30,8 @@ FAULTS = [
     Planted(
         "requests are not announced before they are sent",
         "app/activation/lists/run.py",
-        "    for key, group, cells in sent.members:\n",
-        "    for key, group, cells in ():\n",
+        "    doubt(draft, list_, [Member(key, cells, group) for key, group, cells in sent.members])\n",
+        "",
     ),
     Planted(
         "what timed out counts as never sent",

@@ -97,10 +97,9 @@ class Source:
         person.told = person.told | set(keys) if person.inside else set()
         for key in keys:
             member = Member(key, (key,), "even" if int(key[1:]) % 2 else "")
-            self.log.append(
-                Told(LIST, "vip", "VIP", person.name, self.now_ms, person.sequence, person.inside, member,
-                     tuple(person.absorbed))  # fmt: skip
-            )
+            absorbed = tuple(person.absorbed)
+            told = Told(LIST, "vip", "VIP", person.name, self.now_ms, person.sequence, person.inside, member, absorbed)
+            self.log.append(told)
 
     @property
     def wanted(self) -> set[str]:
@@ -263,13 +262,11 @@ class World:
             draft.put_list(LIST, kept)
             self.commit(draft)
         else:
+            self.sending = sending  # from here on, nobody can know
             runs.set_out(draft, LIST, sending)
             self.commit(draft)
-            self.sending = sending
 
-    def settle(
-        self, draft: Draft, kept: KeptList, walk: Walk, sending: Sending, answer: tuple[Outcome, int]
-    ) -> None:
+    def settle(self, draft: Draft, kept: KeptList, walk: Walk, sending: Sending, answer: tuple[Outcome, int]) -> None:
         outcome, requests = answer
         runs.settle(
             draft, LIST, kept, walk, sending, outcome, requests=requests, now_ms=self.source.now_ms
