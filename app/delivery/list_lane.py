@@ -204,7 +204,7 @@ class ListLane:
             try:
                 table = await self._around.open_table()
             except HeadwaterError as error:
-                log.warning("a table of lists cannot be opened and is tried again", name=self._name, error=str(error))
+                log.error("a table of lists cannot be opened and is tried again", name=self._name, error=str(error))
                 await self._around.sleep(REOPEN_S)
                 continue
             try:

@@ -148,7 +148,7 @@ async def open_table(directory: Path, changelog: ChangeLog, clock: Clock, mine: 
     """The table as its changelog says, whatever is left of it on disk.
 
     Raises:
-        StateError: DIRECTORY_LOCKED.
+        StateError: DIRECTORY_LOCKED, CHANGELOG_LOST.
         HeadwaterError: no broker answers, or the changelog cannot be read.
     """
     store = await asyncio.to_thread(_opened, directory, clock)
@@ -174,9 +174,16 @@ def _opened(directory: Path, clock: Clock) -> TableStore:
 async def _restore(store: TableStore, changelog: ChangeLog, clock: Clock) -> None:
     state = await changelog.state()
     offset, at_ms = store.stands_for()
+    if store.log() and (store.log() != state.id or offset >= state.end):
+        raise StateError(
+            0,
+            StateErrorReason.CHANGELOG_LOST,
+            "the table holds what its changelog no longer has: that was deleted or cut. Bring the topic back; or delete "
+            f"{store.directory}, after which nobody knows whom the vendors' lists have from here",
+        )
     behind = offset + 1 < state.end
     too_old = behind and clock.now_ms() - at_ms > TOMBSTONES_KEPT_MS
-    if store.log() != state.id or offset + 1 < state.start or offset >= state.end or too_old:
+    if not store.log() or offset + 1 < state.start or too_old:
         store.start(state.id)
         offset = -1
     position = max(offset + 1, state.start)
