@@ -60,6 +60,10 @@ class Topics:
         """Out: one destination's payloads, keyed by profile."""
         return f"{self.prefix}destinations.{name}"
 
+    def lists_changelog(self, name: str) -> str:
+        """Compacted: who is to be on a destination's lists, and who is; one partition, as the destination's own."""
+        return f"{self.prefix}headwater.lists.{name}.changelog"
+
     def destination_dead(self, name: str) -> str:
         """Out: payloads that were refused or given up on, with request and response."""
         return self.destination(name) + DEAD_SUFFIX

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from app.activation.fields import FieldName, as_it_is
 from app.activation.memory import Memory
@@ -19,6 +19,9 @@ from app.activation.request import Request, get, post, rebased, send
 from app.activation.settings import Secret, read_settings, schema_of, secrets_in
 from app.activation.token import TokenFlow
 from app.errors import Fault, SettingsError
+
+if TYPE_CHECKING:
+    from app.activation.lists.vendor import Lists, ListVendor
 
 __all__ = [
     "Attempt", "Build", "Classify", "Configured", "Conversation", "Destination", "Erase", "Limits", "Memory", "Place",
@@ -169,6 +172,8 @@ class Destination(Generic[S]):
     """What becomes of a key, so that two keys which become one are found when the configuration is checked."""
     enrich: tuple[str, ...] = ()
     """Keys of custom or computed traits that the vendor insists on; they go along where the profile has them."""
+    lists: ListVendor[S] | None = None
+    """Instead of `build` and `converse`: what is sent is not each change but, now and then, who is on a list."""
 
     @property
     def sends(self) -> bool:
@@ -223,6 +228,7 @@ class Destination(Generic[S]):
             repeats=self.repeats,
             secrets=secrets_in(settings),
             bars_erasure=lambda payload: self._bars_erasure(payload, settings),
+            lists=self.lists.bound(settings, finish) if self.lists is not None else None,
         )
 
     def _bars_erasure(self, payload: Payload, settings: S) -> Reason | None:
@@ -254,6 +260,7 @@ class Configured:
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
     bars_erasure: Callable[[Payload], Reason | None] = field(default=_not_supported)
     """Why the vendor cannot be asked to forget the person of a `delete` call; None where it can be."""
+    lists: Lists | None = None
 
     def place(self, payload: Payload) -> Place | Reason:
         """With what it may share a request, or why it is nothing for this vendor. Raises InvalidPayload."""

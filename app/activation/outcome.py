@@ -42,6 +42,7 @@ class Reason(StrEnum):
     ERASED = "erased"
     EXPIRED = "expired"
     TOO_MANY_DEAD = "too_many_dead"
+    LIST_GONE = "list_gone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class Payload(msgspec.Struct, frozen=True):
     computation: Computation
     call: JsonObject = msgspec.field(name="payload")
     """The identify, track, group or delete call."""
+    absorbed: tuple[str, ...] = ()
+    """To lists only: profiles that are part of this one. What was said of them is said of it now."""
 
     @property
     def is_erasure(self) -> bool:

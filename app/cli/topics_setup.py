@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.activation.destinations import DESTINATIONS
 from app.kafka.admin import Admin, TopicSpec
 from app.settings import Settings
 from app.topics import Topics
@@ -31,10 +32,14 @@ def specs(settings: Settings) -> list[TopicSpec]:
         topics.regulations: compacted,
         topics.changes: {},
     }
+    single = {topics.identity_links, topics.identity_changelog, topics.regulations}
     for destination in settings.destinations:
         wanted[topics.destination(destination.name)] = {}
         wanted[topics.destination_dead(destination.name)] = large
-    single = (topics.identity_links, topics.identity_changelog, topics.regulations)
+        if DESTINATIONS[destination.type].lists is not None:
+            # A list is kept in one place, whoever its members are.
+            wanted[topics.lists_changelog(destination.name)] = large | compacted
+            single |= {topics.destination(destination.name), topics.lists_changelog(destination.name)}
     return [
         TopicSpec(name, 1 if name in single else settings.kafka.partitions, settings.kafka.replication, config)
         for name, config in wanted.items()

@@ -220,6 +220,7 @@ class Application:
             computed=profile.emitted,
             origin=origin,
             told=told,
+            absorbed=tuple(profile.merging.absorbed) if profile.merging is not None else (),
         )
 
 

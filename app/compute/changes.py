@@ -41,6 +41,8 @@ class Change(msgspec.Struct, frozen=True):
     origin: Origin = "live"
     told: tuple[tuple[str, str], ...] | None = None
     """Where the value is none that is new: the identifiers that have been told of it, so that only others are."""
+    absorbed: Sequence[str] = ()
+    """The profiles that are part of this one: what was said of them is said of it now."""
 
     def custom_trait(self, key: str) -> Any:
         """The value of a custom trait at that moment; None where there was none."""

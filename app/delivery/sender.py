@@ -95,6 +95,9 @@ class Sender:
         self._lane.revoke(partition)
         self._stir()
 
+    async def suspend(self) -> None:
+        """Nothing has to end: requests in flight may be repeated by the next owner, and do no harm."""
+
     def committable(self, partition: int) -> int | None:
         """The offset that may be committed; None for a partition that is not ours."""
         return self._lane.committable(partition)

@@ -268,6 +268,12 @@ DELIVERIES = _counter(
     "Payloads settled or tried, by outcome: delivered, retry, rejected, paused, filtered.",
     "retry growing: the vendor is slow or refuses; rejected growing: read the dead letters; paused: new credentials.",
 )
+LIST_RUNS = _counter(
+    "list_runs_total",
+    ("destination", "status"),
+    "Updates of lists that came to an end: done, or failed.",
+    "failed growing: `headwater lists status` has the reason; what could not be sent is sent by the next update.",
+)
 DELIVERY_SECONDS = _histogram(
     "delivery_seconds",
     ("destination",),

@@ -180,8 +180,8 @@ class Folding:
 
     def send(self, records: Iterable[Routed]) -> None:
         """Records to those outside."""
-        for topic, key, value, headers in records:
-            self.work.emit(topic, self.place.partition, (key, value, headers))
+        for topic, key, value, headers, partition in records:
+            self.work.emit(topic, self.place.partition if partition is None else partition, (key, value, headers))
 
     def settle(self) -> None:
         """Encode what the batch changed: state, then seen ids, then the meta record; the index is local."""

@@ -53,3 +53,14 @@ async def test_another_partition_count_is_refused(broker: EmbeddedBroker, topics
     await ensure(settings(topics.prefix), broker.bootstrap)
     with pytest.raises(TopicError, match="3 partitions"):
         await ensure(settings(topics.prefix, partitions=4), broker.bootstrap)
+
+
+def test_a_list_destination_is_kept_in_one_place() -> None:
+    wanted = Settings(kafka=Kafka(topic_prefix="p.", partitions=3), destinations=(Destination("ads", "http_lists"),))
+    found = {spec.name: (spec.partitions, dict(spec.config)) for spec in specs(wanted)}
+    assert found["p.destinations.ads"] == (1, {})
+    assert found["p.headwater.lists.ads.changelog"] == (
+        1,
+        {"max.message.bytes": "8388608", "cleanup.policy": "compact"},
+    )
+    assert found["p.destinations.ads.dead"][0] == 3
