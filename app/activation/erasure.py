@@ -43,10 +43,12 @@ class Deletes(NamedTuple):
 
 
 def deletes(catalog: Catalog, topics: Topics, erasure: Erasure) -> Deletes:
-    """The payloads for every destination in force, in the catalogue's order; the same at every repeat."""
+    """The payloads for every destination in force but lists, in the catalogue's order; the same at every repeat."""
     found = Deletes([], {}, [])
     to = everybody(erasure.identifiers, erasure.email)
     for name, type_ in catalog.destination_types:
+        if type_ in DESTINATIONS and DESTINATIONS[type_].lists is not None:
+            continue  # the exits before it take the person off the lists, which is all that is ours at the vendor
         found.records.extend(_record(name, topics, erasure, addressee) for addressee in to)
         if type_ in DESTINATIONS and DESTINATIONS[type_].sends:
             found.asked[name] = len(to)

@@ -178,7 +178,7 @@ async def _restore(store: TableStore, changelog: ChangeLog, clock: Clock) -> Non
         raise StateError(
             0,
             StateErrorReason.CHANGELOG_LOST,
-            "the table holds what its changelog no longer has: that was deleted or cut. Bring the topic back; or delete "
+            "the table holds what its changelog no longer has: that was deleted or cut. Bring it back; or delete "
             f"{store.directory}, after which nobody knows whom the vendors' lists have from here",
         )
     behind = offset + 1 < state.end
