@@ -101,5 +101,5 @@ def test_cut_bytes_are_noticed(size: int) -> None:
 
 def test_another_version_is_refused_even_with_a_right_checksum() -> None:
     data = codec.encode(profile(), 1)
-    with pytest.raises(CorruptProfile, match="version 3"):
-        codec.decode(b"\x03" + data[1:])
+    with pytest.raises(CorruptProfile, match="version 4"):
+        codec.decode(b"\x04" + data[1:])

@@ -106,6 +106,8 @@ class Model:
         self.groups: list[set[Identifier]] = []
         self.decided: set[str] = set()
         self.erased: list[str] = []
+        self.people: list[list[str]] = []
+        """The erased profiles by person: the living one first, then those that it had taken in."""
         for record in world.log.partitions[TOPICS.identity_links, 0]:
             match links.decode(record.value):
                 case links.RulesChange(rules):
@@ -122,14 +124,16 @@ class Model:
 
     def _regulate(self, asked: links.Regulation) -> None:
         profile = self.graph.owners.get(asked.subject)
-        person = {asked.subject} if profile is None else set(self.graph.nodes[profile].ids)
-        touching = [group for group in self.groups if group & person]
+        names = {asked.subject} if profile is None else set(self.graph.nodes[profile].ids)
+        touching = [group for group in self.groups if group & names]
         if asked.type in ("SUPPRESS_ONLY", "SUPPRESS_WITH_DELETE"):
-            self.groups = [each for each in self.groups if each not in touching] + [person.union(*touching)]
+            self.groups = [each for each in self.groups if each not in touching] + [names.union(*touching)]
         elif asked.type == "UNSUPPRESS":
             self.groups = [each for each in self.groups if each not in touching]
         if asked.type in ("DELETE_ONLY", "SUPPRESS_WITH_DELETE") and profile is not None:
-            self.erased += [profile, *(loser for loser, _, _ in self.graph.nodes[profile].absorbed)]
+            person = [profile, *(loser for loser, _, _ in self.graph.nodes[profile].absorbed)]
+            self.people.append(person)
+            self.erased += person
             self.graph.erase(profile)
         if asked.type in ("SUPPRESS_ONLY", "SUPPRESS_WITH_DELETE") and profile in self.graph.nodes:
             self.graph.nodes[profile].met.clear()
@@ -247,16 +251,13 @@ def check_erased(world: World, model: Model, stored: Mapping[str, Profile]) -> N
         if held is not None and held.merging is not None and held.merging.redirect:
             continue
         assert held is None or held.erased, f"{profile} is there"
-    is_redirect = {profile: True for profile, held in stored.items() if held.merging is not None}
-    for (profile, key), value in last.items():
-        if profile in model.erased and profile not in is_redirect:
-            merged = any(
-                type(body) is envelope.Merge and record.key == profile.encode()
-                for record in world.log.all_of(TOPICS.profiles_in)
-                if record.key == profile.encode() and (body := envelope.decode(record.value))
-            )
-            assert merged or value is None or value is False, f"{profile} has told {key}={value} and not taken it back"
-            assert merged or told[profile][-1] == "delete", (profile, told[profile])
+    for living, *lost in model.people:
+        for (profile, key), value in last.items():
+            if profile == living:
+                assert value is None or value is False, f"{profile} has told {key}={value} and not taken it back"
+                assert told[profile][-1] == "delete", (profile, told[profile])
+            elif profile in lost and key == "orders" and value:
+                assert (living, key) in last, f"nobody has taken back what {profile} had told before it was part of it"
 
 
 def check_counts(world: World, graph: Graph, stored: Mapping[str, Profile]) -> int:
