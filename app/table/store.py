@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
 
-from rocksdict import Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from app.errors import StateError, StateErrorReason
 
 LOCK_WAIT_S = 10.0
 """How long opening waits for a directory that another process, perhaps just ending, still holds."""
-WRITE_BUFFER_BYTES = 16 << 20
+BLOCK_CACHE_BYTES = 32 << 20
+WRITE_BUFFER_BYTES = 32 << 20
 _OFFSET = b"\x00offset"
 _SOURCE = b"\x00log"
 _LAST = b"\xff"
@@ -40,11 +41,7 @@ class TableStore:
 
     def _open(self, lock_wait_s: float) -> Rdict:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-        options.set_max_write_buffer_number(2)
-        options.set_keep_log_file_num(2)
+        options = _options()
         deadline_s = time.monotonic() + lock_wait_s
         while True:
             try:
@@ -109,6 +106,23 @@ class TableStore:
         """Write what is in memory to disk, and let go of the directory."""
         self._db.flush()
         self._db.close()
+
+
+def _options() -> Options:
+    # As the stream's stores: with RocksDB's own defaults, a table of 100,000 members took 4 ms a look-up after a while.
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    blocks.set_bloom_filter(10, False)
+    blocks.set_cache_index_and_filter_blocks(True)
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    return options
 
 
 def quarantine(directory: Path, now_ms: int) -> Path:
