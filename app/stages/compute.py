@@ -1,4 +1,4 @@
-"""`profiles.in` → changes, payloads and new state: the fold of one partition's log."""
+"""`profiles.in` or `accounts.in` → changes, payloads and new state: the fold of one partition's log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
-from app.topics import Topics
+from app.topics import Collection, Topics
 
 
 class ComputeStage:
-    """Folds one partition of `profiles.in`.
+    """Folds one partition of `profiles.in`, or of `accounts.in`; both have as many.
 
     Args:
-        partitions: Of `profiles.in`.
+        partitions: Of each of the two.
         state: The partition's store, and what is on its way to it.
-        epoch: The id of `profiles.in`, in hexadecimal.
+        epoch: The id of the topic, in hexadecimal.
         generation: Of the consumer group.
         cache_bytes: How much of encoded profiles is kept decoded between batches.
     """
@@ -35,9 +35,10 @@ class ComputeStage:
         epoch: str,
         generation: int = 0,
         cache_bytes: int = 32 << 20,
+        collection: Collection = "users",
     ) -> None:
         self._state = state
-        self._place = Place(topics, partition, partitions, epoch, int(epoch[:8] or "0", 16), generation)
+        self._place = Place(topics, partition, partitions, epoch, int(epoch[:8] or "0", 16), generation, collection)
         self._held = Held(self._place, state, ProfileCache(state, cache_bytes))
 
     @property

@@ -1,4 +1,6 @@
-"""The records of `profiles.in`: everything that changes a profile. Keyed by profile; JSON values with a `kind`.
+"""The records of `profiles.in` and `accounts.in`: everything that changes a profile or an account, which key them.
+
+JSON values with a `kind`.
 
 | kind | fields | key |
 |---|---|---|
@@ -12,6 +14,11 @@ is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
 part, day → hashes of the messages that have been applied to it, base64 | profile |
+| member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
+| continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
+| fact | `at`; `account`; `version`; `values`: definition key → what that account has become | profile |
+
+Timers, refreshes and catalogues are records of both topics.
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -20,7 +27,7 @@ that is live looks at them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import orjson
@@ -75,7 +82,57 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     seen: dict[int, bytes] = {}
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import
+class Call(msgspec.Struct):
+    """A call of a user that concerns an account: a group call of that account, or an event."""
+
+    at: Instant
+    """When `events.raw` got it."""
+    arrival: int
+    """Its place in the order of arrival, as the user has it."""
+    message: msgspec.Raw
+
+
+class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True):
+    """What one step of a user means to one of its accounts. All of it is one step of the account, too.
+
+    Attributes:
+        at: The user's clock.
+        user: The profile's id.
+        version: Rises with each of the user's records; one that is not newer than the last is a repeat.
+        timed: Whether time alone brought it about.
+        joins: The user belongs to the account from here on; all of its conditions are in `conditions`.
+        replaces: Profiles that have become part of the user, and have belonged to the account.
+        cells: What the user remembers of events that count for the account and that it has not been sent, packed
+            (`app.profiles.belonging`).
+        conditions: Those that have turned, by id, and whether they hold.
+        call: A call that the account applies.
+    """
+
+    at: Instant
+    user: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    timed: bool = False
+    joins: bool = False
+    replaces: list[str] = []
+    cells: bytes = b""
+    conditions: dict[str, bool] = {}
+    call: Call | None = None
+
+
+class Continue(msgspec.Struct, tag_field="kind", tag="continue"):
+    at: Instant
+    number: int
+
+
+class Fact(msgspec.Struct, tag_field="kind", tag="fact"):
+    at: Instant
+    account: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    """Rises with each record of the account to its members."""
+    values: dict[str, Any]
+
+
+Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Member | Continue | Fact
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -129,3 +186,8 @@ def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Map
         msgspec.json.encode(Import(at_ms, id_, loser, part, len(pieces), data, {**seen} if part == last else {}))
         for part, data in enumerate(pieces)
     ]
+
+
+def encode(body: Member | Continue | Fact) -> bytes:
+    """The value of a record between users and accounts."""
+    return msgspec.json.encode(body)

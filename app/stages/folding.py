@@ -28,7 +28,7 @@ from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
 from app.stages.seen import SeenWindow
-from app.topics import Topics
+from app.topics import Collection, Topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Place:
     epoch_bits: int
     """The first 32 bits of the epoch, for each profile."""
     generation: int
+    collection: Collection = "users"
 
 
 class Held:
@@ -81,7 +82,7 @@ class Folding:
         self.meta = held.meta
         self.work = work
         self.dirty: dict[bytes, Profile] = {}
-        self.topic = place.topics.profiles_in
+        self.topic = place.topics.source_of(place.collection)
 
     def change_catalog(self, catalog: Catalog) -> None:
         """These definitions and connections are in force from here on."""
