@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.profiles import codec
+from app.stages.accounts import Accounts
 from app.stages.cache import ProfileCache
-from app.stages.envelope import Absorb, Body, CatalogChange, Event, Import, Merge, Refresh, Timer, decode
+from app.stages.envelope import (
+    Absorb,
+    Body,
+    CatalogChange,
+    Continue,
+    Event,
+    Fact,
+    Import,
+    Member,
+    Merge,
+    Refresh,
+    Timer,
+    decode,
+)
 from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
@@ -45,6 +59,11 @@ class ComputeStage:
     def plan_version(self) -> int:
         """Of the plan by which the next record is evaluated."""
         return self._held.plan.version
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether definitions of accounts are in force."""
+        return self._held.has_accounts
 
     @property
     def src_next(self) -> int:
@@ -93,6 +112,7 @@ class _Batch:
         self.folding = Folding(place, held, self.work)
         self.parsed: list[Parsed] = []
         self.merger = Merger(self.folding, self.parsed)
+        self.accounts = Accounts(self.folding)
 
     def run(self) -> Work:
         facts = self.work.facts
@@ -142,8 +162,7 @@ class _Batch:
         repeat = False
         if type(body) is Event:
             repeat = next(self.repeats)
-            if body.at > self.meta.clock_ms:
-                self.meta.clock_ms = self.work.facts.newest_at_ms = body.at
+            self._newest(body.at)
         elif type(body) is CatalogChange:
             self.folding.change_catalog(body.catalog)
             return
@@ -170,3 +189,14 @@ class _Batch:
                 self.merger.hand_over(key, profile, offset, body)
             case Import():
                 self.merger.take_in(key, profile, record, body)
+            case Fact():
+                self.folding.fact(key, profile, offset, body)
+            case Member():
+                self._newest(body.at)
+                self.accounts.member(key, profile, offset, body)
+            case Continue():
+                self.accounts.proceed(key, profile, offset, body)
+
+    def _newest(self, at_ms: int) -> None:
+        if at_ms > self.meta.clock_ms:
+            self.meta.clock_ms = self.work.facts.newest_at_ms = at_ms

@@ -1,0 +1,117 @@
+"""Accounts: what users keep for them of an event, and one step of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from app.compute.apply import Application
+from app.compute.evaluate import earliest, evaluate
+from app.compute.timers import pass_time
+from app.definitions.plan import Scene
+from app.events.model import Message, event_name, id_text, properties_of
+from app.profiles.belonging import UNTAGGED, Belonging, Cells, merge_cells
+from app.profiles.state import Profile
+
+GROUP_ID = "group_id"
+"""The type of an account's only identifier."""
+
+
+class Called(NamedTuple):
+    """A call of a user, as one of its accounts applies it."""
+
+    message: Message
+    at_ms: int
+    """The event's own time."""
+    arrival: int
+
+
+def tag_of(message: Message) -> str:
+    """For which account alone an event counts; `UNTAGGED` for every account of its user."""
+    return id_text((message.get("context") or {}).get("groupId")) or UNTAGGED
+
+
+def collect(application: Application, message: Message, at_ms: int, name: str) -> bool:
+    """Keep what accounts ask of an event of their users together, for those that the user may join later.
+
+    Returns:
+        Whether the event can matter to an account that the user belongs to.
+    """
+    plan, profile = application.plan, application.profile
+    scene = Scene(_NOBODY, application.scene.now)
+    scene.properties = properties_of(message)
+    scene.context = message.get("context") or {}
+    scene.source = id_text(message.get("sourceId"))
+    scene.at_ms = at_ms
+    scene.arrival = application.scene.arrival
+    belonging = profile.belonging = profile.belonging or Belonging()
+    tag = tag_of(message)
+    held = belonging.cells.get(tag, {})
+    matters = False
+    for cell, fold in plan.collective[name]:
+        before = held.get(cell.id)
+        # Nothing waits for these cells to turn, so time has not been passed on to them.
+        advanced = cell.kind.advance(before, scene.now) if before is not None else None
+        filled = fold(scene, advanced)
+        if filled is not None:
+            held[cell.id] = filled
+        elif advanced is not None:
+            held[cell.id] = advanced
+        else:
+            held.pop(cell.id, None)
+        matters = matters or filled is not None or cell.reads_traits
+    if held:
+        belonging.cells[tag] = held
+    else:
+        belonging.cells.pop(tag, None)
+    if not belonging.accounts and not belonging.cells:
+        profile.belonging = None
+    return matters
+
+
+_NOBODY = Profile()
+"""What trait() inside `where` reads of an account that the user has not joined yet: nothing."""
+
+
+class AccountApplication(Application):
+    """Applies one record to one account."""
+
+    def step(self, touched: Iterable[int], brought: Sequence[Cells], call: Called | None) -> None:
+        """One step; `pass_time` to its instant comes first.
+
+        Args:
+            touched: Definitions that read of users what has changed.
+            brought: Cells of events that the account has not seen.
+        """
+        plan, profile, scene = self.plan, self.profile, self.scene
+        found = [*touched, *self._take_identifiers([(GROUP_ID, self.profile_id)])]
+        due_ms = 0
+        if brought:
+            kinds = {cell.id: cell.kind for cell in plan.cells.values()}
+            for cells in brought:
+                for id_ in merge_cells(profile.cells, cells, kinds, scene.now):
+                    found.extend(plan.by_cell[id_])
+                    if id_ in profile.cells:
+                        due_ms = earliest(due_ms, kinds[id_].next_flip_ms(profile.cells[id_], scene.now))
+        if call is not None:
+            due_ms = earliest(due_ms, self._call(call, found))
+        if found:
+            due_ms = earliest(due_ms, evaluate(plan, scene, found, self.anonymous, self._emit))
+        profile.armed_due = earliest(profile.armed_due, due_ms)
+
+    def _call(self, call: Called, found: list[int]) -> int:
+        self.scene.arrival = call.arrival
+        name = event_name(call.message)
+        if name is not None:
+            return self._fold(call.message, self.plan.cells_by_event.get(name, ()), call.at_ms, found)
+        self._write_traits(call.message.get("traits") or {}, call.at_ms, found)
+        return 0
+
+    def pass_time_with(self, until_ms: int, touched: Sequence[int]) -> None:
+        """Let time pass up to an instant at which it has turned something in users, too: that is one step with what it
+        turns here."""
+        profile = self.profile
+        until_ms = max(until_ms, profile.clock)
+        found = [*touched, *self._take_identifiers([(GROUP_ID, self.profile_id)])]
+        pass_time(self.plan, self.scene, until_ms, self.anonymous, self._emit, found)
+        profile.clock = until_ms

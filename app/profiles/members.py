@@ -1,0 +1,133 @@
+"""The users of an account: whether each satisfies the conditions of quantifiers, and how many do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+UNKNOWN, FAILS, SATISFIES = "?01"
+_KNOWN, _SATISFYING = 0, 1
+
+
+@dataclass(slots=True)
+class Members:
+    sent: int = 0
+    """How many records it has sent to users: each has its number."""
+    users: dict[str, list[Any]] = field(default_factory=dict)
+    """By the profile's id, in order of joining: [number of the last record that it has sent, a letter for each
+    condition]. None for the letters, where the profile has become part of another: what it has sent may still arrive.
+    Nobody is ever taken out, so that a place in this order stays one."""
+    count: int = 0
+    """How many users there are."""
+    conditions: list[str] = field(default_factory=list)
+    """Ids, in the order of the letters."""
+    totals: list[list[int]] = field(default_factory=list)
+    """In the same order: of how many users it is known, how many satisfy it."""
+    telling: list[list[Any]] = field(default_factory=list)
+    """What its users are being told: [values, place of the next one to tell, place behind the last]."""
+    portion: int = 0
+    """How many portions of users have been told so far: each has its number."""
+
+    def to_list(self) -> list[Any]:
+        return [self.sent, self.users, self.count, self.conditions, self.totals, self.telling, self.portion]
+
+    # what the language asks
+
+    def satisfying(self, condition: str) -> int:
+        """How many users satisfy a condition."""
+        return self._total(condition, _SATISFYING)
+
+    def is_known(self, condition: str) -> bool:
+        """Whether it is known of all users."""
+        return self._total(condition, _KNOWN) == self.count
+
+    def _total(self, condition: str, which: int) -> int:
+        try:
+            return self.totals[self.conditions.index(condition)][which]
+        except ValueError:
+            return 0
+
+    # what users say
+
+    def heard(self, user: str, version: int) -> bool:
+        """A record of a user has come; whether it is new, and no repeat."""
+        entry = self.users.get(user)
+        if entry is None:
+            return True
+        if version <= entry[0]:
+            return False
+        entry[0] = version
+        return True
+
+    def join(self, user: str, version: int) -> bool:
+        """A user belongs to the account from here on; whether that is new. One that is gone stays so."""
+        if user in self.users:
+            return False
+        self.users[user] = [version, UNKNOWN * len(self.conditions)]
+        self.count += 1
+        return True
+
+    def replace(self, user: str) -> bool:
+        """A profile has become part of another; whether it had belonged to the account."""
+        entry = self.users.setdefault(user, [0, None])
+        letters, entry[1] = entry[1], None
+        if letters is None:
+            return False
+        self.count -= 1
+        for totals, letter in zip(self.totals, letters, strict=False):
+            totals[_KNOWN] -= letter != UNKNOWN
+            totals[_SATISFYING] -= letter == SATISFIES
+        return True
+
+    def set(self, user: str, conditions: Mapping[str, bool]) -> list[str]:
+        """Whether a user satisfies conditions; the ids of those of which that is new."""
+        entry = self.users.get(user)
+        if entry is None or entry[1] is None:
+            return []
+        changed = []
+        for condition, holds in conditions.items():
+            place = self._place(condition)
+            letters = entry[1].ljust(place + 1, UNKNOWN)
+            before, letter = letters[place], SATISFIES if holds else FAILS
+            if before != letter:
+                entry[1] = letters[:place] + letter + letters[place + 1 :]
+                totals = self.totals[place]
+                totals[_KNOWN] += before == UNKNOWN
+                totals[_SATISFYING] += holds - (before == SATISFIES)
+                changed.append(condition)
+        return changed
+
+    def _place(self, condition: str) -> int:
+        if condition not in self.conditions:
+            self.conditions.append(condition)
+            self.totals.append([0, 0])
+        return self.conditions.index(condition)
+
+    # what users are told
+
+    def tell(self, values: Mapping[str, Any]) -> None:
+        """Have all users told of new values, behind what they are being told.
+
+        What nobody has been told yet goes with it: who is behind hears only of the last of several.
+        """
+        if len(self.telling) > 1:
+            self.telling[-1] = [{**self.telling[-1][0], **values}, 0, len(self.users)]
+        else:
+            self.telling.append([dict(values), 0, len(self.users)])
+
+    def next_portion(self, at_most: int) -> Iterable[tuple[str, dict[str, Any]]]:
+        """The next users to tell, and of what: no more of them at once."""
+        left = at_most
+        while left and self.telling:
+            values, first, end = self.telling[0]
+            until = min(first + left, end)
+            for user, (_, letters) in islice(self.users.items(), first, until):
+                if letters is not None:
+                    yield user, values
+            left -= until - first
+            self.telling[0][1] = until
+            if until == end:
+                del self.telling[0]
+        self.portion += 1
