@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from app.compute.apply import Application
@@ -74,7 +74,36 @@ _NOBODY = Profile()
 
 
 class AccountApplication(Application):
-    """Applies one record to one account."""
+    """Applies one record to one account.
+
+    What time does to its users at an instant is one step with what it does to the account itself. So the account waits
+    with it until it reaches that instant: by then all its users have.
+    """
+
+    def pass_time(self, until_ms: int) -> None:
+        """Let time pass, with what it does to users at instants that it reaches."""
+        profile = self.profile
+        members = profile.members
+        while members is not None and members.pending and members.pending[0][0] <= until_ms:
+            now = max(members.pending[0][0], profile.clock)
+            super().pass_time(now - 1)
+            touched = self.readers_of(members.reach(now))
+            pass_time(self.plan, self.scene, now, self.anonymous, self._emit, touched)
+            profile.clock = now
+        super().pass_time(until_ms)
+        if members is not None and members.pending:
+            profile.armed_due = earliest(profile.armed_due, members.pending[0][0])
+
+    def readers_of(self, conditions: Set[str]) -> list[int]:
+        """The definitions that ask whether users satisfy these conditions."""
+        return [index for id_, readers in self.plan.by_condition.items() if id_ in conditions for index in readers]
+
+    def wait(self, at_ms: int, user: str, conditions: Mapping[str, bool]) -> None:
+        """Time has turned conditions of a user at an instant that is still to come for the account."""
+        profile = self.profile
+        assert profile.members is not None, "a user of the account has said so"
+        profile.members.wait(at_ms, user, conditions)
+        profile.armed_due = earliest(profile.armed_due, at_ms)
 
     def step(self, touched: Iterable[int], brought: Sequence[Cells], call: Called | None) -> None:
         """One step; `pass_time` to its instant comes first.
@@ -85,19 +114,23 @@ class AccountApplication(Application):
         """
         plan, profile, scene = self.plan, self.profile, self.scene
         found = [*touched, *self._take_identifiers([(GROUP_ID, self.profile_id)])]
-        due_ms = 0
-        if brought:
-            kinds = {cell.id: cell.kind for cell in plan.cells.values()}
-            for cells in brought:
-                for id_ in merge_cells(profile.cells, cells, kinds, scene.now):
-                    found.extend(plan.by_cell[id_])
-                    if id_ in profile.cells:
-                        due_ms = earliest(due_ms, kinds[id_].next_flip_ms(profile.cells[id_], scene.now))
+        due_ms = self._merge(brought, found)
         if call is not None:
             due_ms = earliest(due_ms, self._call(call, found))
         if found:
             due_ms = earliest(due_ms, evaluate(plan, scene, found, self.anonymous, self._emit))
         profile.armed_due = earliest(profile.armed_due, due_ms)
+
+    def _merge(self, brought: Sequence[Cells], found: list[int]) -> int:
+        plan, held, now = self.plan, self.profile.cells, self.scene.now
+        kinds = {cell.id: cell.kind for cell in plan.cells.values()} if brought else {}
+        due_ms = 0
+        for cells in brought:
+            for id_ in merge_cells(held, cells, kinds, now):
+                found.extend(plan.by_cell[id_])
+                if id_ in held:
+                    due_ms = earliest(due_ms, kinds[id_].next_flip_ms(held[id_], now))
+        return due_ms
 
     def _call(self, call: Called, found: list[int]) -> int:
         self.scene.arrival = call.arrival
@@ -106,12 +139,3 @@ class AccountApplication(Application):
             return self._fold(call.message, self.plan.cells_by_event.get(name, ()), call.at_ms, found)
         self._write_traits(call.message.get("traits") or {}, call.at_ms, found)
         return 0
-
-    def pass_time_with(self, until_ms: int, touched: Sequence[int]) -> None:
-        """Let time pass up to an instant at which it has turned something in users, too: that is one step with what it
-        turns here."""
-        profile = self.profile
-        until_ms = max(until_ms, profile.clock)
-        found = [*touched, *self._take_identifiers([(GROUP_ID, self.profile_id)])]
-        pass_time(self.plan, self.scene, until_ms, self.anonymous, self._emit, found)
-        profile.clock = until_ms

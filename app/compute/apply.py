@@ -114,7 +114,7 @@ class Application:
         self.anonymous = is_anonymous(profile)
         if profile.plan != plan.version:
             self.is_replanned = True
-            self._forget_conditions()
+            self._forget_unasked()
         profile.plan = plan.version
         self._origin = "merge"
         due_ms = evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, self._emit)
@@ -153,15 +153,19 @@ class Application:
             return []
         if profile.plan != plan.version:
             self.is_replanned = True
-            self._forget_conditions()
+            self._forget_unasked()
         profile.plan = plan.version
         return list(range(len(plan.definitions)))
 
-    def _forget_conditions(self) -> None:
+    def _forget_unasked(self) -> None:
         """What no account asks any more: should one ask again, all that is known is told anew."""
-        emitted, asked = self.profile.emitted, self.plan.conditions
-        for gone in [slot for slot in emitted if slot.startswith(CONDITION) and slot[1:] not in asked]:
-            del emitted[gone]
+        profile, plan = self.profile, self.plan
+        for gone in [
+            slot for slot in profile.emitted if slot.startswith(CONDITION) and slot[1:] not in plan.conditions
+        ]:
+            del profile.emitted[gone]
+        if profile.belonging is not None:
+            profile.belonging.keep(plan.collective_kinds)
 
     def _fold(self, message: Message, cells: Iterable[tuple[CellPlan, Fold]], at_ms: int, touched: list[int]) -> int:
         scene, held, by_cell = self.scene, self.profile.cells, self.plan.by_cell

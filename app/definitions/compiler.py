@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from app.definitions import ast
 from app.definitions.conditions import every
-from app.definitions.expressions import Expressions, knows, trait_steps
+from app.definitions.expressions import Expressions, condition_id, knows, trait_steps
 from app.definitions.funnels import FunnelCompiler, is_funnel
 from app.definitions.intake import Window, fold_of, source_test, window_of
 from app.definitions.model import Definition, Subscription
@@ -32,28 +32,29 @@ def compile_plan(ready: Ready) -> Plan:
     Of definitions of accounts a user needs what they ask of their users; the cells of what they ask of all of these
     together, to bring along where it joins; and their answers, which the accounts tell it.
     """
-    accounts = [definition for definition, _ in ready if definition.scope == "ACCOUNTS"]
+    of_accounts = [(definition, body) for definition, body in ready if definition.scope == "ACCOUNTS"]
+    accounts = [definition for definition, _ in of_accounts]
     own = {definition.key: definition.kind for definition, _ in ready if definition.scope == "USERS"}
     slots = {definition.key: FACT + definition.key for definition in accounts if definition.key not in own}
     builder = _Builder({**{definition.key: definition.kind for definition in accounts}, **own}, slots)
-    for definition in accounts:
-        builder.add_fact(definition)
+    for definition, body in of_accounts:
+        builder.add_fact(definition, body)
     for definition, body in ready:
         if definition.scope == "USERS":
             builder.add(definition, body)
-    conditions = _conditions(body for definition, body in ready if definition.scope == "ACCOUNTS")
+    conditions = _conditions(body for _, body in of_accounts)
     for id_, condition in conditions.items():
         builder.add_condition(id_, condition)
     plan = builder.plan(_version(definition for definition, _ in ready))
     if not accounts:
         return plan
-    of_accounts = compile_accounts(ready)
+    theirs = compile_accounts(ready)
     return replace(
         plan,
         conditions=tuple(conditions),
-        collective=of_accounts.cells_by_event,
-        looked_at=plan.looked_at | of_accounts.looked_at,
-        collective_kinds={id_: cell.kind for id_, cell in of_accounts.cells.items()},
+        collective=theirs.cells_by_event,
+        looked_at=plan.looked_at | theirs.looked_at,
+        collective_kinds={id_: cell.kind for id_, cell in theirs.cells.items()},
         facts={definition.key: index for index, definition in enumerate(accounts)},
     )
 
@@ -100,11 +101,6 @@ def _conditions(bodies: Iterable[ast.Body]) -> dict[str, ast.Condition]:
     }
 
 
-def condition_id(condition: ast.Condition) -> str:
-    """The id of what stands inside a quantifier, made of its text."""
-    return blake2b(to_text(condition).encode(), digest_size=6).hexdigest()
-
-
 @dataclass
 class _Builder:
     kinds: dict[str, str]
@@ -120,9 +116,7 @@ class _Builder:
 
     def add(self, definition: Definition, body: ast.Body) -> None:
         expressions, outside = self._read(body)
-        asked = list(
-            dict.fromkeys(condition_id(node.condition) for node in outside if isinstance(node, ast.Quantified))
-        )
+        asked = [*_conditions([body])]
         for id_ in asked:
             self.by_condition[id_].append(len(self.definitions))
         self.definitions.append(
@@ -134,7 +128,7 @@ class _Builder:
                 version=definition.version,
                 value=expressions.chain(body, 0) if isinstance(body, ast.Chain) else expressions.condition(body),
                 include_anonymous_users=definition.include_anonymous_users or definition.scope == "ACCOUNTS",
-                is_count=isinstance(body, ast.Chain) and body.reducer.name in ("count", "unique_count"),
+                is_count=_is_count(body),
                 turns=expressions.turns(outside),
                 slot=definition.key,
                 ready=every([knows(id_) for id_ in asked]) if asked else None,
@@ -160,7 +154,7 @@ class _Builder:
             )
         )
 
-    def add_fact(self, definition: Definition) -> None:
+    def add_fact(self, definition: Definition, body: ast.Body) -> None:
         """What its accounts tell a user of a definition of theirs."""
         key = definition.key
         self.definitions.append(
@@ -172,7 +166,7 @@ class _Builder:
                 version=definition.version,
                 value=_told_audience(key) if definition.kind == "audience" else _told_trait(key),
                 include_anonymous_users=True,
-                is_count=False,
+                is_count=_is_count(body),
                 turns=None,
                 slot=FACT + key,
                 role="fact",
@@ -182,9 +176,7 @@ class _Builder:
     def _read(self, body: ast.Body) -> tuple[Expressions, list[object]]:
         """The compiler of the next definition's expressions, and the nodes that are about the profile as a whole."""
         index = len(self.definitions)
-        expressions = Expressions(
-            self.kinds, lambda chain, cap: self._cell(chain, cap, index), self.slots, condition_id
-        )
+        expressions = Expressions(self.kinds, lambda chain, cap: self._cell(chain, cap, index), self.slots)
         outside = list(outside_where(body))
         for node in outside:
             if isinstance(node, ast.Trait):
@@ -239,6 +231,10 @@ class _Builder:
             by_condition={id_: tuple(readers) for id_, readers in self.by_condition.items()},
             turning=tuple(each.index for each in self.definitions if each.turns is not None),
         )
+
+
+def _is_count(body: ast.Body) -> bool:
+    return isinstance(body, ast.Chain) and body.reducer.name in ("count", "unique_count")
 
 
 def _told_audience(key: str) -> Value:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, assert_never
 
 from app.definitions import ast
 from app.definitions.conditions import Conditions, Test
 from app.definitions.plan import CellPlan, Condition, Instants, Scene, Value, Values
+from app.definitions.printer import to_text
 from app.definitions.reducers import finisher
 from app.events.values import date_breakpoints, path_steps, value_at, values_at
 
@@ -21,7 +23,6 @@ class Expressions(Conditions[Scene]):
         kinds: Definition key → audience or trait, for `trait('…')`.
         cell: Gives the cell of a chain whose count is compared with less than a cap (0: no cap).
         slots: Definition key → where its value is among those emitted, if not under the key itself.
-        condition: Of accounts: gives the id of what stands inside a quantifier.
     """
 
     def __init__(
@@ -29,12 +30,10 @@ class Expressions(Conditions[Scene]):
         kinds: Mapping[str, str],
         cell: Callable[[ast.Chain, int], CellPlan],
         slots: Mapping[str, str] = MappingProxyType({}),
-        condition: Callable[[ast.Condition], str] | None = None,
     ) -> None:
         super().__init__(kinds)
         self._cell = cell
         self._slots = slots
-        self._condition_id = condition
 
     def turns(self, nodes: Sequence[object]) -> Instants | None:
         """When the comparisons with the present among these nodes can turn; None when there are none."""
@@ -93,9 +92,7 @@ class Expressions(Conditions[Scene]):
                 assert_never(node)
 
     def quantified(self, node: ast.Quantified) -> Test[Scene]:
-        if self._condition_id is None:
-            return super().quantified(node)
-        id_, quantifier = self._condition_id(node.condition), node.quantifier
+        id_, quantifier = condition_id(node.condition), node.quantifier
         if quantifier == "ANY":
             return lambda scene: _satisfying(scene, id_) > 0
         if quantifier == "NONE":
@@ -115,6 +112,11 @@ class Expressions(Conditions[Scene]):
 def trait_steps(key: str) -> tuple[str, ...]:
     """The steps of a custom trait's path."""
     return tuple(path_steps(key))
+
+
+def condition_id(condition: ast.Condition) -> str:
+    """The id of what stands inside a quantifier, made of its text."""
+    return blake2b(to_text(condition).encode(), digest_size=6).hexdigest()
 
 
 def knows(condition: str) -> Condition:

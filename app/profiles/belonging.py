@@ -7,7 +7,7 @@ account, one with it for that account only, so the cells are kept by that tag.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from zlib import compress, decompress, error
@@ -31,7 +31,7 @@ class Belonging:
     sent: int = 0
     """How many records it has sent to accounts: each has its number."""
     accounts: dict[str, list[Any]] = field(default_factory=dict)
-    """By the account that the user belongs to: [number of the last record that it has sent, {definition key → value}]."""
+    """By account that the user belongs to: [number of the last record that it has sent, {definition key → value}]."""
     last: dict[str, str] = field(default_factory=dict)
     """By the key of a definition of accounts: the account that told of it last."""
     cells: dict[str, Cells] = field(default_factory=dict)
@@ -88,6 +88,15 @@ class Belonging:
         else:
             self.cells.pop(tag, None)
         return left
+
+    def keep(self, asked: Collection[str]) -> None:
+        """Drop the cells that nobody asks for any more."""
+        for tag, cells in list(self.cells.items()):
+            left = {id_: cell for id_, cell in cells.items() if id_ in asked}
+            if left:
+                self.cells[tag] = left
+            else:
+                del self.cells[tag]
 
     def absorb(self, other: Belonging, kinds: Mapping[str, CellKind], now_ms: int) -> None:
         """Another profile has become part of this one. Nothing of it is used any more."""

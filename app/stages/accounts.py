@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from app.compute.accounts import Called
-from app.definitions.plan import Plan
+from app.compute.accounts import AccountApplication, Called
 from app.events.dates import instant
 from app.profiles.belonging import unpack
 from app.profiles.members import Members
@@ -27,13 +26,11 @@ class Accounts:
             self._folding.work.facts.repeats += 1
             return
         application = self._folding.account(key, account, offset)
-        # Of the instant itself, what time does to the account and to its user is one step.
-        application.pass_time(body.at - body.timed)
-        touched = _touched(self._folding.held.plan, members, body)
-        if body.timed:
-            application.pass_time_with(body.at, touched)
+        if body.timed and body.at > account.clock:
+            application.wait(body.at, body.user, body.conditions)
         else:
-            application.step(touched, unpack(body.cells), _called(body.call))
+            application.pass_time(body.at)
+            application.step(_touched(application, members, body), unpack(body.cells), _called(body.call))
         self._folding.done(key, account, offset, application)
         if body.joins:
             self._folding.telling.welcome(application, members, body.user)
@@ -46,13 +43,15 @@ class Accounts:
             self._folding.changed(key, account, offset)
 
 
-def _touched(plan: Plan, members: Members, body: Member) -> list[int]:
+def _touched(application: AccountApplication, members: Members, body: Member) -> list[int]:
     """Put down what a user says of itself; the definitions that read it."""
-    are_others = any([members.replace(each) for each in body.replaces])
-    if body.joins and members.join(body.user, body.version):
-        are_others = True
+    are_others = False
+    for loser in body.replaces:
+        are_others = members.replace(loser) or are_others
+    if body.joins:
+        are_others = members.join(body.user, body.version) or are_others
     changed = members.set(body.user, body.conditions)
-    return [index for id_, readers in plan.by_condition.items() if are_others or id_ in changed for index in readers]
+    return application.readers_of(application.plan.by_condition.keys() if are_others else {*changed})
 
 
 def _called(call: Call | None) -> Called | None:

@@ -165,6 +165,8 @@ class Folding:
     def application(self, key: bytes, profile: Profile, offset: int) -> Application:
         """What applies a record to a profile; the offset makes the ids of its changes."""
         place = self.place
+        if place.collection == "accounts":
+            return self.account(key, profile, offset)
         return Application(self.held.plan, profile, key.decode(), place.epoch, (self.topic, place.partition, offset))
 
     def done(
@@ -185,7 +187,7 @@ class Folding:
         self.changed(key, profile, offset)
         if self.place.collection == "accounts":
             self.telling.tell(application)
-        elif profile.belonging is not None or heard is not None:
+        elif profile.belonging is not None or (heard is not None and heard.is_for_accounts(self.held.plan)):
             self.reports.send(application, heard, merge)
         for change in application.changes:
             self._emit(change)

@@ -28,6 +28,10 @@ class Heard:
     at_ms: int
     """The event's own time."""
 
+    def is_for_accounts(self, plan: Plan) -> bool:
+        """Whether accounts may have to hear of it, now or when its user joins them."""
+        return self.event.type == "group" or self.event.name in plan.collective
+
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
