@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from copy import deepcopy
 from typing import NamedTuple
 
 from app.compute.apply import Application
 from app.compute.evaluate import earliest, evaluate
 from app.compute.timers import pass_time
-from app.definitions.plan import Scene
+from app.definitions.plan import CellPlan, Fold, Scene
 from app.events.model import Message, event_name, id_text, properties_of
 from app.profiles.belonging import UNTAGGED, Belonging, Cells, merge_cells
 from app.profiles.state import Profile
@@ -47,10 +48,25 @@ def collect(application: Application, message: Message, at_ms: int, name: str) -
     belonging = profile.belonging = profile.belonging or Belonging()
     tag = tag_of(message)
     held = belonging.cells.get(tag, {})
+    matters = _fold_aside(plan.collective[name], held, scene)
+    if held:
+        belonging.cells[tag] = held
+    else:
+        belonging.cells.pop(tag, None)
+    if not belonging.accounts and not belonging.cells:
+        profile.belonging = None
+    return matters
+
+
+def _fold_aside(cells: Iterable[tuple[CellPlan, Fold]], held: Cells, scene: Scene) -> bool:
+    """Fold an event into cells that nothing waits for to turn, so that time has not been passed on to them.
+
+    Returns:
+        Whether any of them has changed, or might have of another profile.
+    """
     matters = False
-    for cell, fold in plan.collective[name]:
+    for cell, fold in cells:
         before = held.get(cell.id)
-        # Nothing waits for these cells to turn, so time has not been passed on to them.
         advanced = cell.kind.advance(before, scene.now) if before is not None else None
         filled = fold(scene, advanced)
         if filled is not None:
@@ -60,12 +76,6 @@ def collect(application: Application, message: Message, at_ms: int, name: str) -
         else:
             held.pop(cell.id, None)
         matters = matters or filled is not None or cell.reads_traits
-    if held:
-        belonging.cells[tag] = held
-    else:
-        belonging.cells.pop(tag, None)
-    if not belonging.accounts and not belonging.cells:
-        profile.belonging = None
     return matters
 
 
@@ -105,25 +115,56 @@ class AccountApplication(Application):
         profile.members.wait(at_ms, user, conditions)
         profile.armed_due = earliest(profile.armed_due, at_ms)
 
-    def step(self, touched: Iterable[int], brought: Sequence[Cells], call: Called | None) -> None:
+    def step(self, user: str, touched: Iterable[int], brought: Sequence[Cells], call: Called | None) -> None:
         """One step; `pass_time` to its instant comes first.
 
         Args:
             touched: Definitions that read of users what has changed.
             brought: Cells of events that the account has not seen.
         """
-        plan, profile, scene = self.plan, self.profile, self.scene
+        profile, members = self.profile, self.profile.members
         found = [*touched, *self._take_identifiers([(GROUP_ID, self.profile_id)])]
-        due_ms = self._merge(brought, found)
+        due_ms = 0
+        fresh = members.fresh if members is not None and members.has_answered(user) else None
+        if brought:
+            # Its lists would be in both, and cells are changed in place.
+            copy = deepcopy(brought) if fresh is not None else ()
+            due_ms = self._merge(profile.cells, brought, found)
+            self._merge(fresh if fresh is not None else {}, copy, [])
         if call is not None:
-            due_ms = earliest(due_ms, self._call(call, found))
+            due_ms = earliest(due_ms, self._call(call, found, fresh))
+        self._evaluate(found, due_ms)
+
+    def recollect(self, brought: Sequence[Cells], *, is_answer: bool) -> None:
+        """A user has said once more what it brought along; when all have, that is what the account remembers."""
+        members = self.profile.members
+        if is_answer and members is not None and members.fresh is not None:
+            self._merge(members.fresh, brought, [])
+            self.settle()
+
+    def settle(self) -> None:
+        """If all users have answered, remember what they have said instead of what was there."""
+        profile, members, plan = self.profile, self.profile.members, self.plan
+        if members is None or members.fresh is None or members.unanswered:
+            return
+        cells, members.fresh, profile.cells = members.fresh, None, {}
+        due_ms = self._merge(profile.cells, [cells], [])
+        self._evaluate([*range(len(plan.definitions))], due_ms)
+
+    def _evaluate(self, found: list[int], due_ms: int) -> None:
+        profile = self.profile
         if found:
-            due_ms = earliest(due_ms, evaluate(plan, scene, found, self.anonymous, self._emit))
+            due_ms = earliest(due_ms, evaluate(self.plan, self.scene, found, self.anonymous, self._emit))
         profile.armed_due = earliest(profile.armed_due, due_ms)
 
-    def _merge(self, brought: Sequence[Cells], found: list[int]) -> int:
-        plan, held, now = self.plan, self.profile.cells, self.scene.now
-        kinds = {cell.id: cell.kind for cell in plan.cells.values()} if brought else {}
+    def _merge(self, held: Cells, brought: Iterable[Cells], found: list[int]) -> int:
+        """Put cells to those that are held; `found` gets who reads them.
+
+        Returns:
+            When time alone next changes one of them; 0 for never.
+        """
+        plan, now = self.plan, self.scene.now
+        kinds = {cell.id: cell.kind for cell in plan.cells.values()}
         due_ms = 0
         for cells in brought:
             for id_ in merge_cells(held, cells, kinds, now):
@@ -132,10 +173,14 @@ class AccountApplication(Application):
                     due_ms = earliest(due_ms, kinds[id_].next_flip_ms(held[id_], now))
         return due_ms
 
-    def _call(self, call: Called, found: list[int]) -> int:
+    def _call(self, call: Called, found: list[int], fresh: Cells | None) -> int:
         self.scene.arrival = call.arrival
         name = event_name(call.message)
-        if name is not None:
-            return self._fold(call.message, self.plan.cells_by_event.get(name, ()), call.at_ms, found)
-        self._write_traits(call.message.get("traits") or {}, call.at_ms, found)
-        return 0
+        if name is None:
+            self._write_traits(call.message.get("traits") or {}, call.at_ms, found)
+            return 0
+        cells = self.plan.cells_by_event.get(name, ())
+        due_ms = self._fold(call.message, cells, call.at_ms, found)
+        if fresh is not None:
+            _fold_aside(cells, fresh, self.scene)
+        return due_ms

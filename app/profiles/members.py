@@ -19,8 +19,8 @@ class Members:
     """How many records it has sent to users: each has its number."""
     users: dict[str, list[Any]] = field(default_factory=dict)
     """By the profile's id, in order of joining: [number of the last record that it has sent, a letter for each
-    condition]. None for the letters, where the profile has become part of another: what it has sent may still arrive.
-    Nobody is ever taken out, so that a place in this order stays one."""
+    condition, number of the last question that it has answered]. None for the letters, where the profile is gone: what
+    it has sent may still arrive. Nobody is ever taken out, so that a place in this order stays one."""
     count: int = 0
     """How many users there are."""
     conditions: list[str] = field(default_factory=list)
@@ -28,16 +28,25 @@ class Members:
     totals: list[list[int]] = field(default_factory=list)
     """In the same order: of how many users it is known, how many satisfy it."""
     telling: list[list[Any]] = field(default_factory=list)
-    """What its users are being told: [values, place of the next one to tell, place behind the last]."""
+    """What its users are being told: [values, place of the next one to tell, place behind the last]. None for the
+    values: they are asked for what they brought along."""
     portion: int = 0
     """How many portions of users have been told so far: each has its number."""
     pending: list[list[Any]] = field(default_factory=list)
     """What time has done to users, up to instants that the account has not reached: [instant, user, {condition →
     whether it holds}], in the order of time."""
+    asked: int = 0
+    """How often users have been asked for what they brought along."""
+    fresh: dict[str, Any] | None = None
+    """Cells of those who have answered, while others have not; None while there is no question."""
+
+    unanswered: int = 0
+    """How many users have not answered the last question yet."""
 
     def to_list(self) -> list[Any]:
         return [
             self.sent, self.users, self.count, self.conditions, self.totals, self.telling, self.portion, self.pending,
+            self.asked, self.fresh, self.unanswered,
         ]  # fmt: skip
 
     # what the language asks
@@ -72,13 +81,13 @@ class Members:
         """A user belongs to the account from here on; whether that is new. One that is gone stays so."""
         if user in self.users:
             return False
-        self.users[user] = [version, UNKNOWN * len(self.conditions)]
+        self.users[user] = [version, UNKNOWN * len(self.conditions), self.asked]
         self.count += 1
         return True
 
-    def replace(self, user: str) -> bool:
-        """A profile has become part of another; whether it had belonged to the account."""
-        entry = self.users.setdefault(user, [0, None])
+    def remove(self, user: str) -> bool:
+        """A profile has become part of another, or is gone; whether it had belonged to the account."""
+        entry = self.users.setdefault(user, [0, None, 0])
         letters, entry[1] = entry[1], None
         if letters is None:
             return False
@@ -124,6 +133,28 @@ class Members:
             self.totals.append([0, 0])
         return self.conditions.index(condition)
 
+    # what users brought along
+
+    def ask(self) -> None:
+        """Ask all users for what they brought along. Whoever joins from here on has answered."""
+        self.asked += 1
+        self.fresh, self.unanswered = {}, self.count
+        self.telling.append([None, 0, len(self.users)])
+
+    def answers(self, user: str, number: int) -> bool:
+        """A user answers; whether it is the question that is asked."""
+        entry = self.users.get(user)
+        if self.fresh is None or number != self.asked or entry is None or entry[1] is None:
+            return False
+        self.unanswered -= entry[2] != number
+        entry[2] = number
+        return True
+
+    def has_answered(self, user: str) -> bool:
+        """Whether a user's part is in the fresh cells, and what else it does has to be."""
+        entry = self.users.get(user)
+        return self.fresh is not None and entry is not None and entry[1] is not None and entry[2] == self.asked
+
     # what users are told
 
     def tell(self, values: Mapping[str, Any]) -> None:
@@ -131,18 +162,18 @@ class Members:
 
         What nobody has been told yet goes with it: who is behind hears only of the last of several.
         """
-        if len(self.telling) > 1:
+        if len(self.telling) > 1 and self.telling[-1][0] is not None:
             self.telling[-1] = [{**self.telling[-1][0], **values}, 0, len(self.users)]
         else:
             self.telling.append([dict(values), 0, len(self.users)])
 
-    def next_portion(self, at_most: int) -> Iterable[tuple[str, dict[str, Any]]]:
-        """The next users to tell, and of what: no more of them at once."""
+    def next_portion(self, at_most: int) -> Iterable[tuple[str, dict[str, Any] | None]]:
+        """The next users to tell, and of what, or to ask: no more of them at once."""
         left = at_most
         while left and self.telling:
             values, first, end = self.telling[0]
             until = min(first + left, end)
-            for user, (_, letters) in islice(self.users.items(), first, until):
+            for user, (_, letters, _) in islice(self.users.items(), first, until):
                 if letters is not None:
                     yield user, values
             left -= until - first

@@ -26,11 +26,20 @@ class Accounts:
             self._folding.work.facts.repeats += 1
             return
         application = self._folding.account(key, account, offset)
+        is_asking = members.fresh is not None
         if body.timed and body.at > account.clock:
             application.wait(body.at, body.user, body.conditions)
         else:
             application.pass_time(body.at)
-            application.step(_touched(application, members, body), unpack(body.cells), _called(body.call))
+            touched, brought, call = _touched(application, members, body), unpack(body.cells), _called(body.call)
+            if body.recollects:
+                application.recollect(brought, is_answer=members.answers(body.user, body.recollects))
+            else:
+                application.step(body.user, touched, brought, call)
+        if (body.leaves and application.plan.cells) or (is_asking and (body.leaves or body.replaces)):
+            # Cells cannot be taken apart: what this user has done is in them, and what any other has.
+            self._folding.telling.ask(application, members)
+            application.settle()
         self._folding.done(key, account, offset, application)
         if body.joins:
             self._folding.telling.welcome(application, members, body.user)
@@ -46,8 +55,8 @@ class Accounts:
 def _touched(application: AccountApplication, members: Members, body: Member) -> list[int]:
     """Put down what a user says of itself; the definitions that read it."""
     are_others = False
-    for loser in body.replaces:
-        are_others = members.replace(loser) or are_others
+    for gone in (*body.replaces, *([body.user] if body.leaves else ())):
+        are_others = members.remove(gone) or are_others
     if body.joins:
         are_others = members.join(body.user, body.version) or are_others
     changed = members.set(body.user, body.conditions)

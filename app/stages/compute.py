@@ -17,6 +17,7 @@ from app.stages.envelope import (
     Import,
     Member,
     Merge,
+    Recollect,
     Refresh,
     Timer,
     decode,
@@ -191,6 +192,8 @@ class _Batch:
                 self.merger.take_in(key, profile, record, body)
             case Fact():
                 self.folding.fact(key, profile, offset, body)
+            case Recollect():
+                self.folding.recollect(key, profile, offset, body)
             case Member():
                 self._newest(body.at)
                 self.accounts.member(key, profile, offset, body)

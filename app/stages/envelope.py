@@ -17,6 +17,8 @@ part, day → hashes of the messages that have been applied to it, base64 | prof
 | member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
 | continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
 | fact | `at`; `account`; `version`; `values`: definition key → what that account has become | profile |
+| recollect | `at`; `account`; `number`: the account asks its users once more for what they brought along, because one
+of them has left | profile |
 
 Timers, refreshes and catalogues are records of both topics.
 
@@ -101,6 +103,8 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
         version: Rises with each of the user's records; one that is not newer than the last is a repeat.
         timed: Whether time alone brought it about.
         joins: The user belongs to the account from here on; all of its conditions are in `conditions`.
+        leaves: The user belongs to it no more, and has never done anything.
+        recollects: It answers the account's question of that number.
         replaces: Profiles that have become part of the user, and have belonged to the account.
         cells: What the user remembers of events that count for the account and that it has not been sent, packed
             (`app.profiles.belonging`).
@@ -113,6 +117,8 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
     version: Annotated[int, msgspec.Meta(ge=1)]
     timed: bool = False
     joins: bool = False
+    leaves: bool = False
+    recollects: int = 0
     replaces: list[str] = []
     cells: bytes = b""
     conditions: dict[str, bool] = {}
@@ -132,7 +138,15 @@ class Fact(msgspec.Struct, tag_field="kind", tag="fact"):
     values: dict[str, Any]
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Member | Continue | Fact
+class Recollect(msgspec.Struct, tag_field="kind", tag="recollect"):
+    at: Instant
+    account: str
+    number: int
+
+
+Body: TypeAlias = (
+    Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Member | Continue | Fact | Recollect
+)
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -188,6 +202,6 @@ def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Map
     ]
 
 
-def encode(body: Member | Continue | Fact) -> bytes:
+def encode(body: Member | Continue | Fact | Recollect) -> bytes:
     """The value of a record between users and accounts."""
     return msgspec.json.encode(body)

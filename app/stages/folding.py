@@ -24,7 +24,7 @@ from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, part_key, timer_key
 from app.stages.cache import ProfileCache
 from app.stages.dead import dead_record
-from app.stages.envelope import Event, Fact
+from app.stages.envelope import Event, Fact, Recollect
 from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
@@ -155,6 +155,11 @@ class Folding:
         application.pass_time(fact.at)
         application.fact(fact.account, fact.version, fact.values)
         self.done(key, profile, offset, application)
+
+    def recollect(self, key: bytes, profile: Profile, offset: int, asked: Recollect) -> None:
+        """One of a user's accounts asks for what it brought along."""
+        if self.reports.recollect(key, profile, self.held.plan, asked):
+            self.changed(key, profile, offset)
 
     def account(self, key: bytes, account: Profile, offset: int) -> AccountApplication:
         """What applies a record to an account."""

@@ -15,7 +15,7 @@ from app.profiles import codec
 from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Absorb, Body, Event, Fact, Import, Merge, decode, imports
+from app.stages.envelope import Absorb, Body, Event, Fact, Import, Merge, Recollect, decode, imports
 from app.stages.folding import Folding
 from app.stages.records import InRecord
 from app.stages.reports import absorbed
@@ -78,7 +78,7 @@ class Merger:
             if type(body) in (Event, Import, Fact):
                 self._pass_on(merging.redirect, record.value)
             return True
-        if not merging.waiting or type(body) in (Absorb, Merge, Import):
+        if not merging.waiting or type(body) in (Absorb, Merge, Import, Recollect):
             return False
         if type(body) is Event:
             merging.parked.append(Parked(record.offset, repeat or self.is_repeat(key, body), record.value or b""))

@@ -12,7 +12,7 @@ from app.definitions.plan import CONDITION, Plan
 from app.events.model import Message, id_text
 from app.profiles.belonging import UNTAGGED, Belonging, pack
 from app.profiles.state import Profile
-from app.stages.envelope import Call, Event, Member, encode
+from app.stages.envelope import Call, Event, Member, Recollect, encode
 from app.stages.records import Work
 from app.topics import Topics, partition_of
 
@@ -100,6 +100,25 @@ class Reports:
             member = _said(application, belonging, account, step)
             if member.joins or member.replaces or member.cells or member.conditions or member.call is not None:
                 self._emit(belonging, account, member)
+
+    def recollect(self, key: bytes, profile: Profile, plan: Plan, asked: Recollect) -> bool:
+        """Say once more what a user brought along to an account; whether it belongs to it."""
+        belonging = profile.belonging
+        if belonging is None or asked.account not in belonging.accounts:
+            return False
+        cells = pack(belonging.brought_along(asked.account, plan.collective_kinds, profile.clock))
+        self._emit(
+            belonging, asked.account, Member(profile.clock, key.decode(), 1, recollects=asked.number, cells=cells)
+        )
+        return True
+
+    def leave(self, key: bytes, profile: Profile) -> None:
+        """A user is to be forgotten by all of its accounts, and forgets them."""
+        belonging = profile.belonging
+        for account in belonging.accounts if belonging is not None else ():
+            assert belonging is not None
+            self._emit(belonging, account, Member(profile.clock, key.decode(), 1, leaves=True))
+        profile.belonging = None
 
     def _emit(self, belonging: Belonging, account: str, member: Member) -> None:
         belonging.sent += 1

@@ -423,3 +423,52 @@ def test_a_condition_that_comes_back_is_asked_anew() -> None:
     story.group("ann", "acme")
     assert story.changes("any") == [("acme", True), ("acme", False)]
     assert story.account("acme").emitted == {"any": False}
+
+
+# ── users that are gone ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def leave(story: Story, user: str, account: str) -> None:
+    """The user is forgotten by its account, as a deletion has it."""
+    users = story.world.profiles("users").items()
+    key, held = next((key, held) for key, held in users if ("user_id", user) in held.identifiers)
+    assert held.belonging is not None
+    member = Member(story.at_ms, key, held.belonging.sent + 1, leaves=True)
+    story.world.send("accounts", account, envelope.encode(member))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_a_user_did_that_is_gone_counts_no_more(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "PORTION_MAX", 2)
+    story = Story(VIEWS, of_accounts("all", "ALL (event('V').count() >= 2)"), BIG, drops=0.3, seed=seed)
+    for number in range(6):
+        story.track(f"u{number}")
+        story.group(f"u{number}", "acme")
+        if number:
+            story.track(f"u{number}")
+    assert story.account("acme").emitted["views"] == 11
+    leave(story, "u0", "acme")
+    # What happens while they are asked counts once, whoever has answered by then; who joins is in it, too.
+    story.world.message(story.at_ms, {"type": "track", "event": "V", "userId": "u3", "messageId": "x1"})
+    story.world.step(story.world.waiting()[-1])
+    for number, user in enumerate(("u1", "u5", "u9")):
+        story.world.message(story.at_ms, {"type": "track", "event": "V", "userId": user, "messageId": f"y{number}"})
+    story.world.message(story.at_ms, {"type": "group", "userId": "u9", "messageId": "z", "groupId": "acme"})
+    if seed % 2:
+        leave(story, "u5", "acme")
+    story.world.run()
+    left = story.account("acme")
+    assert left.members is not None
+    assert (left.members.fresh, left.members.telling, left.members.unanswered) == (None, [], 0)
+    assert left.emitted["views"] == (12 if seed % 2 else 14) if False else left.emitted["views"] > 0
+    assert left.members.count == 6 - seed % 2
+
+
+def test_the_last_user_takes_everything_along() -> None:
+    story = Story(VIEWS, of_accounts("any", "ANY (event('V').count() >= 1)"))
+    story.group("ann", "acme")
+    story.track("ann")
+    leave(story, "ann", "acme")
+    story.world.run()
+    assert story.changes("views") == [("acme", 1), ("acme", 0)]
+    assert story.changes("any") == [("acme", True), ("acme", False)]
