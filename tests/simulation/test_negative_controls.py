@@ -113,8 +113,8 @@ OF_IDENTITY = [
     Planted(
         "those who were merged pass nothing on",
         "app/stages/merging.py",
-        "            if type(body) in (Event, Import):",
-        "            if type(body) is Import:",
+        "            if type(body) in (Event, Import, Fact):",
+        "            if type(body) in (Import, Fact):",
     ),
     Planted(
         "timers do not wait for link",
