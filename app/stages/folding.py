@@ -150,7 +150,9 @@ class Folding:
         self.done(key, profile, offset, application)
 
     def fact(self, key: bytes, profile: Profile, offset: int, fact: Fact) -> None:
-        """What one of a user's accounts has become."""
+        """What one of a user's accounts has become; who does not belong to it any more is not told."""
+        if profile.belonging is None or fact.account not in profile.belonging.accounts:
+            return
         application = self.application(key, profile, offset)
         application.pass_time(fact.at)
         application.fact(fact.account, fact.version, fact.values)
