@@ -169,8 +169,8 @@ class Run:
                 assert _all_same(found, wanted), f"{subject} {key}: expected {wanted}, computed {found}"
 
     def _check_finals(self) -> None:
-        """Where the order of steps was another, a trait may have had a value for a moment, and be 0 or null now where it
-        would be absent, or the other way; what reads such a trait may tell the difference and is left out."""
+        """Where the order of steps was another, a trait may have had a value for a moment, and be 0 or null now where
+        it would be absent, or the other way; what reads such a trait may tell the difference and is left out."""
         touched = self.timeline.touched_by_merges() if self.in_order else self.timeline.finals.keys()
         alike = self._alike(touched)
         for subject, wanted in self.timeline.finals.items():
@@ -197,12 +197,10 @@ class Run:
             if subject not in self.timeline.finals:
                 continue  # part of another by now
             ours, theirs = self._held(subject).emitted, self.timeline.finals[subject]
-            for each in self.made.definitions:
-                if each.kind == "trait" and (each.key in ours) != (each.key in theirs):
-                    alike.add(each.key)
-                elif each.kind == "trait" and not same(ours.get(each.key), theirs.get(each.key)):
-                    if _is_nothing(ours.get(each.key)) and _is_nothing(theirs.get(each.key)):
-                        alike.add(each.key)
+            for key in {*ours, *theirs}:
+                differ = (key in ours) != (key in theirs) or not same(ours.get(key), theirs.get(key))
+                if differ and _is_nothing(ours.get(key)) and _is_nothing(theirs.get(key)):
+                    alike.add(key)
         reads = {each.key: {found.key for found in references(_parsed(each).body)} for each in self.made.definitions}
         more = alike
         while more:
