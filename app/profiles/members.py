@@ -142,11 +142,11 @@ class Members:
         self.telling.append([None, 0, len(self.users)])
 
     def answers(self, user: str, number: int) -> bool:
-        """A user answers; whether it is the question that is asked."""
+        """A user answers; whether it is the question that is asked, and no second answer to it."""
         entry = self.users.get(user)
-        if self.fresh is None or number != self.asked or entry is None or entry[1] is None:
+        if self.fresh is None or number != self.asked or entry is None or entry[1] is None or entry[2] == number:
             return False
-        self.unanswered -= entry[2] != number
+        self.unanswered -= 1
         entry[2] = number
         return True
 

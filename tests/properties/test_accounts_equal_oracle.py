@@ -212,12 +212,12 @@ class Run:
         for subject, users in self.timeline.accounts.items():
             members = self.accounts[self.named[subject]].members
             assert members is not None
-            living = [user for user, (_, letters) in members.users.items() if letters is not None]
+            living = [user for user, (_, letters, _) in members.users.items() if letters is not None]
             assert sorted(living) == sorted(self.named[user] for user in users), subject
             assert members.count == len(living)
             assert not members.telling
             for place, condition in enumerate(members.conditions):
-                letters = [held[place : place + 1] for _, held in members.users.values() if held is not None]
+                letters = [held[place : place + 1] for _, held, _ in members.users.values() if held is not None]
                 totals = [sum(letter in "01" and letter != "" for letter in letters), letters.count("1")]
                 assert members.totals[place] == totals, f"{subject} {condition}: {members.totals[place]}, {letters}"
         for id_, held in self.users.items():

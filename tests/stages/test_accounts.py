@@ -79,7 +79,7 @@ class Story:
 def test_a_group_call_makes_the_account_and_writes_its_traits() -> None:
     story = Story()
     story.group("ann", "acme", plan="pro", seats=5)
-    story.group("ann", "acme", seats=6, timestamp="2020-01-01T00:00:00Z")
+    story.group("ann", "acme", seats=6)
     story.say("bob", "group", groupId="acme", traits={"plan": "old"}, timestamp="2020-01-01T00:00:00Z")
     story.group("bob", "bits")
     acme = story.account("acme")
@@ -214,7 +214,7 @@ def test_users_whom_time_turns_at_one_instant_are_one_step() -> None:
     story.wait(24 * 60 * MINUTE_MS)
     assert story.changes("flips") == [("acme", True), ("acme", False)]
     at = [each["at"] for each in story.world.bodies(TOPICS.changes) if each["key"] == "flips"]
-    assert at == ["2026-01-01T09:00:00.001Z", "2026-01-01T10:00:00.000Z"]
+    assert at == ["2026-01-01T09:00:00.000Z", "2026-01-01T10:00:00.000Z"]
 
 
 def test_a_user_may_be_anonymous() -> None:
@@ -237,16 +237,14 @@ def test_every_user_is_told_also_one_that_has_done_nothing_else() -> None:
     story = Story(BIG, SEATS, IN_BIG, tell=("big", "calls"))
     story.group("ann", "acme", seats=5)
     story.group("bob", "acme", seats=20)
-    assert story.payloads("big") == [("ann", True), ("bob", True)] or story.payloads("big") == [
-        ("bob", True), ("ann", True),
-    ]  # fmt: skip
+    assert sorted(story.payloads("big")) == [("ann", True), ("bob", True)]
     assert sorted(story.changes("big")) == [("acme", True)], "in `changes` it is the account's"
     assert len(story.changes("in_big")) == 2
     story.track("ann", "C")
     assert sorted(story.payloads("calls")) == [("ann", 1), ("bob", 1)]
     story.group("cid", "acme")
-    assert story.payloads("big")[2:] == [("cid", True)]
-    assert story.payloads("calls")[2:] == [("cid", 1)]
+    assert sorted(story.payloads("big")) == [("ann", True), ("bob", True), ("cid", True)]
+    assert sorted(story.payloads("calls")) == [("ann", 1), ("bob", 1), ("cid", 1)]
 
 
 def test_who_is_in_two_such_accounts_leaves_when_both_have() -> None:
