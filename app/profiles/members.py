@@ -97,7 +97,7 @@ class Members:
             totals[_SATISFYING] -= letter == SATISFIES
         return True
 
-    def set(self, user: str, conditions: Mapping[str, bool]) -> list[str]:
+    def said(self, user: str, conditions: Mapping[str, bool]) -> list[str]:
         """Whether a user satisfies conditions; the ids of those of which that is new."""
         entry = self.users.get(user)
         if entry is None or entry[1] is None:
@@ -124,7 +124,7 @@ class Members:
         changed: set[str] = set()
         while self.pending and self.pending[0][0] <= at_ms:
             _, user, conditions = self.pending.pop(0)
-            changed.update(self.set(user, conditions))
+            changed.update(self.said(user, conditions))
         return changed
 
     def _place(self, condition: str) -> int:

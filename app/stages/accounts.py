@@ -59,7 +59,7 @@ def _touched(application: AccountApplication, members: Members, body: Member) ->
         are_others = members.remove(gone) or are_others
     if body.joins:
         are_others = members.join(body.user, body.version) or are_others
-    changed = members.set(body.user, body.conditions)
+    changed = members.said(body.user, body.conditions)
     return application.readers_of(application.plan.by_condition.keys() if are_others else {*changed})
 
 

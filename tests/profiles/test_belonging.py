@@ -100,7 +100,7 @@ def test_both_sides_come_back_from_their_bytes() -> None:
     user.belonging.cells = {"acme": {"all": 3}}
     account.members = Members()
     account.members.join("ann", 1)
-    account.members.set("ann", {"c": True})
+    account.members.said("ann", {"c": True})
     account.members.tell({"big": True})
     for profile in (user, account):
         back = codec.decode(codec.encode(profile, 7))
@@ -121,12 +121,12 @@ def test_many_users_are_in_parts() -> None:
     account.members = Members()
     for number in range(5_000):
         account.members.join(f"prf_{number:024x}", 1)
-        account.members.set(f"prf_{number:024x}", {"c": number % 3 == 0})
+        account.members.said(f"prf_{number:024x}", {"c": number % 3 == 0})
     data, parts = codec.encode_in_parts(account, 7)
     assert len(data) < 1_000
     back = codec.decode(data, lambda names: [parts[name] for name in names])
     assert back.members == account.members
     assert codec.decode(data).members is None, "without its parts it is not looked at"
-    account.members.set(f"prf_{2_500:024x}", {"c": True})
+    account.members.said(f"prf_{2_500:024x}", {"c": True})
     _, after = codec.encode_in_parts(account, 7)
     assert len(after.keys() - parts.keys()) == 1, "one user is one part"

@@ -26,11 +26,11 @@ def test_a_condition_is_known_when_every_user_has_said() -> None:
     assert members.is_known("c"), "of nobody all is known"
     joined(members, "ann", "bob")
     assert not members.is_known("c")
-    assert members.set("ann", {"c": True}) == ["c"]
+    assert members.said("ann", {"c": True}) == ["c"]
     assert (members.satisfying("c"), members.is_known("c")) == (1, False)
-    assert members.set("bob", {"c": False}) == ["c"]
+    assert members.said("bob", {"c": False}) == ["c"]
     assert (members.satisfying("c"), members.is_known("c")) == (1, True)
-    assert members.set("bob", {"c": False}) == [], "that is not new"
+    assert members.said("bob", {"c": False}) == [], "that is not new"
 
 
 def test_a_record_that_is_not_newer_is_a_repeat() -> None:
@@ -42,14 +42,14 @@ def test_a_record_that_is_not_newer_is_a_repeat() -> None:
 
 def test_who_has_become_part_of_another_counts_no_more_and_stays_gone() -> None:
     members = joined(Members(), "ann", "bob")
-    members.set("ann", {"c": True})
-    members.set("bob", {"c": False})
+    members.said("ann", {"c": True})
+    members.said("bob", {"c": False})
     assert members.remove("ann")
     assert not members.remove("ann"), "a second time is a repeat"
     assert (members.count, members.satisfying("c"), members.is_known("c")) == (1, 0, True)
     assert members.heard("ann", 2), "what was on its way still counts"
     assert not members.join("ann", 2)
-    assert members.set("ann", {"c": True}) == []
+    assert members.said("ann", {"c": True}) == []
 
 
 def test_who_is_replaced_before_it_has_been_heard_of_never_joins() -> None:
@@ -76,7 +76,7 @@ def test_totals_are_those_of_the_users(seed: int) -> None:
             del truth[user]
         elif user in truth:
             holds = random.random() < 0.5
-            members.set(user, {condition: holds})
+            members.said(user, {condition: holds})
             truth[user][condition] = holds
         if random.random() < 0.1:
             members = Members(*members.to_list())

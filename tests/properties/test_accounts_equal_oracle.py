@@ -24,6 +24,7 @@ from app.profiles import parts
 from app.profiles.state import Profile
 from app.stages import envelope, telling
 from tests.oracle.language import Quantified, TraitRef, Where, define, references, walk
+from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.oracle.values import same
 from tests.scenarios import Scenario, expected, scenario
 from tests.stages.accounts_world import TOPICS, AccountsWorld
@@ -39,6 +40,11 @@ SHAPES: tuple[dict[str, Any], ...] = (
     {"merges": True, "anonymous": True, "scale": "seconds", "where_traits": False},
     {"contested": True},
 )
+COUNTS = tuple(
+    Definition(f"times_{number}", "trait", f'event("{name}").count()', "ACCOUNTS")
+    for number, name in enumerate(TRACK_EVENTS)
+)
+"""Beside the definitions of the oracle's making: where an event counts twice, or not at all, it shows here."""
 PEOPLE = {"accounts": True, "events": 24, "profiles": 5, "definitions": 12}
 
 
@@ -47,7 +53,7 @@ def scenario_of_accounts(seed: int) -> Scenario:
     account nobody knows them. Some events name an account that is none of their user's."""
     random = Random(seed)
     made = scenario(seed, **{**PEOPLE, **SHAPES[seed % len(SHAPES)]})
-    made = replace(made, definitions=_without(made.definitions, _reads_traits_then))
+    made = replace(made, definitions=(*_without(made.definitions, _reads_traits_then), *COUNTS))
     if random.random() < 0.5:
         for _, message in made.messages:
             if message["type"] == "track" and random.random() < 0.1:
