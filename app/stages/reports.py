@@ -136,7 +136,7 @@ def _step(application: Application, heard: Heard | None, merge: Absorbed | None)
         step.joined.update(merge.joined)
     if heard is None:
         return step
-    event, message = heard.event, heard.message
+    event, message, name = heard.event, heard.message, heard.event.name
     if event.type == "group":
         group = id_text(message.get("groupId"))
         if group:
