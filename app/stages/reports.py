@@ -144,11 +144,7 @@ def _step(application: Application, heard: Heard | None, merge: Absorbed | None)
             if profile.belonging.join(group):
                 step.joined.add(group)
             step.called = frozenset((group,))
-    elif (
-        event.name is not None
-        and event.name in plan.collective
-        and collect(application, message, heard.at_ms, event.name)
-    ):
+    elif name is not None and name in plan.collective and collect(application, message, heard.at_ms, name):
         tag, belonging = tag_of(message), profile.belonging
         accounts = belonging.accounts if belonging is not None else ()
         step.called = frozenset(each for each in accounts if tag in (UNTAGGED, each))
