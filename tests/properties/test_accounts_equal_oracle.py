@@ -31,8 +31,8 @@ from tests.oracle.values import same
 from tests.scenarios import Scenario, expected, scenario
 from tests.stages.accounts_world import TOPICS, AccountsWorld
 
-SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "120"))
-BLOCKS = 6
+SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "72"))
+BLOCKS = 12
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "700000"))
 CRM = "crm"
 SHAPES: tuple[dict[str, Any], ...] = (

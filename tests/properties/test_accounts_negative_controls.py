@@ -120,6 +120,6 @@ def run(copy: Path) -> subprocess.CompletedProcess[str]:
         "tests/stages/test_accounts.py",
         "tests/properties/test_accounts_equal_oracle.py",
     )
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *files]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *(f"tests/{file}" for file in files)]
     environment = {**os.environ, "PYTHONPATH": str(copy), "HEADWATER_SCENARIOS": SCENARIOS}
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=280, check=False)
