@@ -115,11 +115,7 @@ def test_planted_bugs_are_found(copy: Path, planted: Planted) -> None:
 
 
 def run(copy: Path) -> subprocess.CompletedProcess[str]:
-    files = (
-        "tests/profiles/test_belonging.py",
-        "tests/stages/test_accounts.py",
-        "tests/properties/test_accounts_equal_oracle.py",
-    )
+    files = ("profiles/test_belonging.py", "stages/test_accounts.py", "properties/test_accounts_equal_oracle.py")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", *(f"tests/{file}" for file in files)]
     environment = {**os.environ, "PYTHONPATH": str(copy), "HEADWATER_SCENARIOS": SCENARIOS}
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=280, check=False)
