@@ -133,6 +133,23 @@ class Application:
         self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
         self._account = ""
 
+    def erase(self) -> None:
+        """Take back all that was emitted, in the definitions' order; what it was stays unsaid. `pass_time` comes first.
+
+        Of the custom traits only the e-mail is left, which may be where the taking back has to go.
+        """
+        profile = self.profile
+        emitted, profile.emitted = profile.emitted, {}
+        profile.traits = {key: written for key, written in profile.traits.items() if key == "email"}
+        self._origin = "erasure"
+        for definition in self.plan.definitions:
+            value = emitted.get(definition.slot) if definition.role != "condition" else None
+            if definition.kind == "audience" and value:
+                self._emit(definition, False, True)
+            elif definition.kind == "trait" and value is not None:
+                self._emit(definition, None, None)
+        self._origin = "live"
+
     def refresh(self) -> None:
         """Evaluate by a plan that is new to the profile; cells of definitions that are gone are dropped."""
         cells = self.profile.cells
@@ -258,6 +275,7 @@ class Application:
             told=told,
             collection=self.plan.collection,
             account=self._told_by(definition, value) if definition.role == "fact" else "",
+            absorbed=tuple(profile.merging.absorbed) if profile.merging is not None else (),
         )
 
     def _told_by(self, definition: DefinitionPlan, value: Any) -> str:

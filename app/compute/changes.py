@@ -10,7 +10,7 @@ import msgspec
 from app.definitions.model import Kind
 from app.topics import Collection
 
-Origin = Literal["live", "backfill", "resync", "merge", "identifier"]
+Origin = Literal["live", "backfill", "resync", "merge", "identifier", "erasure"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -46,6 +46,8 @@ class Change(msgspec.Struct, frozen=True):
     """What the profile is of."""
     account: str = ""
     """Of a user, where the definition is one of accounts: the account that has told it. Empty for the user's own."""
+    absorbed: Sequence[str] = ()
+    """The profiles that are part of this one: what was said of them is said of it now."""
 
     def custom_trait(self, key: str) -> Any:
         """The value of a custom trait at that moment; None where there was none."""

@@ -87,6 +87,8 @@ class Graph:
         self.created = created
         self.owners: dict[Identifier, str] = {}
         self.nodes: dict[str, Node] = {}
+        self.spent: set[str] = set()
+        """Ids of erased profiles, so far as they may be asked for."""
 
     def resolve(self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int) -> Resolution:
         """Decide, and be as if it had been done.
@@ -137,7 +139,7 @@ class Graph:
     def _create(self, usable: Sequence[Identifier], at_ms: int) -> tuple[str, list[Identifier], Breach]:
         """A new profile, what fits into it, and how final it is that the rest does not."""
         self.created += 1
-        profile = str(profile_id(*usable[0]))
+        profile = self._new_id(usable[0])
         self.nodes[profile] = Node(self.created)
         if self._breach([], usable, at_ms) is Breach.NONE:
             return profile, list(usable), Breach.FOR_GOOD
@@ -150,6 +152,21 @@ class Graph:
             else:
                 aside = min(aside, breach)
         return profile, fits, aside
+
+    def _new_id(self, first: Identifier) -> str:
+        """Called by its first identifier; by another name where whoever was called so has been erased."""
+        erased = 0
+        while (profile := str(profile_id(*first, erased))) in self.spent:
+            erased += 1
+        return profile
+
+    def erase(self, profile: str) -> Node:
+        """Forget a profile; gives what it was. Its id, and those of all that it had taken in, are spent."""
+        node = self.nodes.pop(profile)
+        for each in node.ids:
+            self.owners.pop(each, None)
+        self.spent.update((profile, *(loser for loser, _, _ in node.absorbed)))
+        return node
 
     def _hold(self, profile: str, fresh: Iterable[Identifier], at_ms: int) -> None:
         node = self.nodes[profile]

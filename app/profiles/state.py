@@ -27,6 +27,7 @@ class Profile:
         indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
         merging: What it remembers of merges; None for nothing, as nearly always.
         parts: Names of the parts that the store holds for it (`app.profiles.parts`); not encoded by itself.
+        erased: Whether it was erased: then it has nothing but `w`, and `armed_due`, when this too is forgotten.
         emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent. Under
             keys that no definition can have, what a user's accounts have told it, and what it has told them.
         belonging: Of a user: what it remembers of accounts, and for them; None for nothing.
@@ -34,8 +35,8 @@ class Profile:
     """
 
     __slots__ = (
-        "armed_due", "belonging", "cells", "clock", "emitted", "identifiers", "indexed_due", "members", "merging",
-        "parts", "plan", "sequence", "traits", "w",
+        "armed_due", "belonging", "cells", "clock", "emitted", "erased", "identifiers", "indexed_due", "members",
+        "merging", "parts", "plan", "sequence", "traits", "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Profile:
         self.belonging: Belonging | None = None
         self.members: Members | None = None
         self.parts: frozenset[bytes] = frozenset()
+        self.erased = False
         self.identifiers: list[tuple[str, str]] = []
         self.traits: dict[str, list[Any]] = {}
         self.cells: dict[str, Cell] = {}

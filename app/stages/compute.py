@@ -12,6 +12,7 @@ from app.stages.envelope import (
     Body,
     CatalogChange,
     Continue,
+    Erase,
     Event,
     Fact,
     Import,
@@ -22,6 +23,7 @@ from app.stages.envelope import (
     Timer,
     decode,
 )
+from app.stages.erasing import Eraser, failed
 from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
@@ -112,7 +114,8 @@ class _Batch:
         self.work = Work(src_next=max(records[-1].offset + 1, self.meta.src_next))
         self.folding = Folding(place, held, self.work)
         self.parsed: list[Parsed] = []
-        self.merger = Merger(self.folding, self.parsed)
+        self.eraser = Eraser(self.folding)
+        self.merger = Merger(self.folding, self.parsed, self.eraser)
         self.accounts = Accounts(self.folding)
 
     def run(self) -> Work:
@@ -149,6 +152,9 @@ class _Batch:
         poison = self.poisoned.get(record.offset)
         if poison is not None:
             self.folding.dead(record, "failed", poison)
+            body = decode(record.value)
+            if type(body) is Erase and record.key is not None:
+                self.work.emit(self.folding.place.topics.regulations, 0, failed(body, record.key.decode(), poison))
             return None
         try:
             body = decode(record.value)
@@ -175,6 +181,8 @@ class _Batch:
             if type(body) is Import:
                 self.merger.take_ids(key, body)  # kept beside the profile, and put down after it
             return
+        if self.eraser.holds(key, profile, body):
+            return
         if profile.merging is not None and self.merger.holds(key, profile, profile.merging, record, body, repeat):
             return
         match body:
@@ -190,6 +198,8 @@ class _Batch:
                 self.merger.hand_over(key, profile, offset, body)
             case Import():
                 self.merger.take_in(key, profile, record, body)
+            case Erase():
+                self.eraser.erase(key, profile, offset, body)
             case Fact():
                 self.folding.fact(key, profile, offset, body)
             case Recollect():

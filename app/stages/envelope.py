@@ -14,6 +14,7 @@ is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
 part, day → hashes of the messages that have been applied to it, base64 | profile |
+| erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
 | member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
 | continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
 | fact | `at`; `account`; `version`; `values`: definition key → what that account has become | profile |
@@ -84,6 +85,11 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     seen: dict[int, bytes] = {}
 
 
+class Erase(msgspec.Struct, tag_field="kind", tag="erase"):
+    at: Instant
+    id: str
+
+
 class Call(msgspec.Struct):
     """A call of a user that concerns an account: a group call of that account, or an event."""
 
@@ -145,7 +151,7 @@ class Recollect(msgspec.Struct, tag_field="kind", tag="recollect"):
 
 
 Body: TypeAlias = (
-    Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Member | Continue | Fact | Recollect
+    Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Erase | Member | Continue | Fact | Recollect
 )
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
@@ -191,6 +197,11 @@ def absorb(at_ms: int, id_: str, loser: str) -> bytes:
 def merge(at_ms: int, id_: str, winner: str) -> bytes:
     """A merge's value."""
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
+
+
+def erase(at_ms: int, regulation: str) -> bytes:
+    """An erase's value."""
+    return orjson.dumps({"kind": "erase", "at": at_ms, "id": regulation})
 
 
 def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes]) -> list[bytes]:

@@ -6,6 +6,8 @@
 `name`: as in `profiles.in`; `ids`: its usable identifiers as [type, value], the strongest first; `previous`: an alias's
 previousId; `message`: as it came |
 | rules | `rules`: what is in force from here on |
+| regulation | `id`; `type`: as in `app.identity.regulations`; `at`: when it was asked for, ms; `subject`: an identifier
+as [type, value] |
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 import orjson
 
+from app.identity.regulations import RegulationType
 from app.identity.rules import Identifier, LinkRules
 from app.stages.envelope import Instant
 
@@ -38,7 +41,14 @@ class RulesChange(msgspec.Struct, tag_field="kind", tag="rules"):
     rules: LinkRules
 
 
-Body: TypeAlias = Link | RulesChange
+class Regulation(msgspec.Struct, tag_field="kind", tag="regulation"):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    type: RegulationType
+    at: Instant
+    subject: tuple[str, str]
+
+
+Body: TypeAlias = Link | RulesChange | Regulation
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -65,6 +75,11 @@ def link(
         b'{"kind":"link","partition":%d,"offset":%d,"at":%d,"id":%b,"type":"%b","name":%b,"ids":%b,"previous":%b,'
         b'"message":%b}'
     ) % (partition, offset, at_ms, dumps(id_), kind.encode(), dumps(name), dumps(ids), dumps(previous), raw)
+
+
+def regulation(id_: str, kind: RegulationType, at_ms: int, subject: Identifier) -> bytes:
+    """A regulation's value."""
+    return msgspec.json.encode(Regulation(id_, kind, at_ms, subject))
 
 
 def rules(rules: LinkRules) -> bytes:

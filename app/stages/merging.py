@@ -15,7 +15,8 @@ from app.profiles import codec
 from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Absorb, Body, Event, Fact, Import, Merge, Recollect, decode, imports
+from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Recollect, decode, imports
+from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
 from app.stages.reports import absorbed
@@ -59,8 +60,9 @@ class Merger:
         parsed: The batch, so far as it has been understood, whole before the first record is applied.
     """
 
-    def __init__(self, folding: Folding, parsed: Sequence[Parsed]) -> None:
+    def __init__(self, folding: Folding, parsed: Sequence[Parsed], eraser: Eraser) -> None:
         self._folding = folding
+        self._eraser = eraser
         self._seen = folding.held.seen
         self._parsed = parsed
         self._taken: dict[bytes, dict[int, set[bytes]]] = {}
@@ -73,15 +75,19 @@ class Merger:
 
     def holds(self, key: bytes, profile: Profile, merging: Merging, record: InRecord, body: Body, repeat: bool) -> bool:
         """Whether a record is held up here: what reaches a profile that is part of another goes there, an event that
-        reaches one that waits is parked, and timers have their time when all of it is together."""
+        reaches one that waits is parked, and timers have their time when all of it is together. So is its erasure: what
+        it waits for has to be taken back, too. Behind that nothing more is parked."""
         if merging.redirect:
             if type(body) in (Event, Import, Fact):
                 self._pass_on(merging.redirect, record.value)
-            return True
+            return type(body) is not Erase
         if not merging.waiting or type(body) in (Absorb, Merge, Import, Recollect):
             return False
-        if type(body) is Event:
-            merging.parked.append(Parked(record.offset, repeat or self.is_repeat(key, body), record.value or b""))
+        if is_ending(merging):
+            self._folding.work.facts.late += type(body) is Event
+        elif type(body) in (Event, Erase):
+            repeat = repeat or (type(body) is Event and self.is_repeat(key, body))
+            merging.parked.append(Parked(record.offset, repeat, record.value or b""))
             self._folding.changed(key, profile, record.offset)
         elif type(body) is Fact and profile.belonging is not None:
             # Known from now on; what follows from it is evaluated when all of it is together.
@@ -127,7 +133,8 @@ class Merger:
         merging.add(body.loser, loser.merging)
         self.take_ids(key, body)
         for each in merging.parked:
-            each.repeat = each.repeat or self.is_repeat(key, _event_of(each))
+            event = decode(each.value)
+            each.repeat = each.repeat or (type(event) is Event and self.is_repeat(key, event))
         self._folding.work.facts.merges += 1
         application = self._folding.application(key, profile, record.offset)
         application.pass_time(max(body.at, loser.clock))
@@ -150,7 +157,11 @@ class Merger:
     def _unpark(self, key: bytes, profile: Profile, merging: Merging) -> None:
         parked, merging.parked = merging.parked, []
         for each in parked:
-            self._folding.event(key, profile, each.offset, _event_of(each), each.repeat)
+            body = decode(each.value)
+            if type(body) is Erase:
+                self._eraser.erase(key, profile, each.offset, body)
+            else:
+                self._folding.event(key, profile, each.offset, _event_of(each), each.repeat)
 
     def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
         """Day → hashes, one after the other, of the messages that have been applied to a profile before an offset."""

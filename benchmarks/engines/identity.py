@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import groupby
 
 import orjson
 
+from app.cli.demo.command import RATE_PER_S
+from app.cli.demo.shop import plan
 from app.identity.rules import IdentityRules
 from app.stages.assignments import Assignments
 from app.stages.link import LinkStage
@@ -20,6 +23,7 @@ from benchmarks.events import events
 BATCH = 2_000
 NOW_MS = 1_767_225_600_000
 TOPICS = Topics()
+DEMO_S = (60, 300)
 
 
 class Lane:
@@ -87,11 +91,39 @@ def identity_costs(seed: int, count: int = 40_000) -> list[str]:
         if not requests:
             straight_s, straight = straight_s + spent_s, straight + BATCH
         _answer(requests, linker, link, feeder, known)
+    link_us = linker.spent_s * 1e6 / linker.taken
     return [
         f"{straight_s * 1e6 / straight:6.2f} µs  resolve a message with two identifiers that are known",
-        f"{linker.spent_s * 1e6 / linker.taken:6.2f} µs  link one that has something new",
+        f"{link_us:6.2f} µs  link one that has something new: {1e6 / link_us:,.0f} decisions/s",
         f"{feeder.spent_s * 1e6 / feeder.taken:6.2f} µs  take in an assignment",
+        *(
+            f"{slow_share(seed, seconds):6.1%}    of the demo's messages go by way of link, in {seconds:,} s of it"
+            for seconds in DEMO_S
+        ),
     ]
+
+
+def slow_share(seed: int, seconds: int) -> float:
+    """How many of the messages of the demo's stream have to be asked about: 0 to 1.
+
+    Link answers what came in a tenth of a second before the next tenth is resolved.
+    """
+    rules = IdentityRules()
+    linker, feeder = Lane(), Lane()
+    link = LinkStage(TOPICS, 1, linker.state, epoch="b" * 32)
+    known = Assignments(feeder.state, rules.link.version(), 1)
+    resolve = ResolveStage(TOPICS, 0, rules, known)
+    planned = plan(seed=seed, rate=RATE_PER_S, seconds=seconds).records(NOW_MS)
+    sent = [Record(at, key, value, NOW_MS + ms) for at, (ms, key, value) in enumerate(planned)]
+    asked = messages = 0
+    for _, tenth in groupby(sent, key=lambda record: record.timestamp // 100):
+        batch = list(tenth)
+        work = resolve.process(batch, batch[-1].timestamp)
+        requests = linker.records(work.later.get((TOPICS.identity_links, 0), ()))
+        asked += len(requests)
+        messages += len(batch) - sum(work.facts.invalid.values())
+        _answer(requests, linker, link, feeder, known)
+    return asked / messages
 
 
 def _with_device(value: bytes) -> bytes:

@@ -470,3 +470,15 @@ def test_the_last_user_takes_everything_along() -> None:
     story.world.run()
     assert story.changes("views") == [("acme", 1), ("acme", 0)]
     assert story.changes("any") == [("acme", True), ("acme", False)]
+
+
+def test_who_is_erased_is_forgotten_by_its_accounts() -> None:
+    story = Story(VIEWS, BIG, IN_BIG, tell=("big",))
+    for user in ("ann", "bob"):
+        story.track(user)
+        story.group(user, "acme", seats=20)
+    key = next(key for key, held in story.world.profiles("users").items() if ("user_id", "ann") in held.identifiers)
+    story.world.send("users", key, envelope.erase(story.at_ms, "r1"))
+    story.world.run()
+    assert story.account("acme").emitted == {"views": 1, "big": True}
+    assert [value for user, value in story.payloads("big") if user == "ann"] == [True, False]
