@@ -19,8 +19,10 @@ def specs(settings: Settings) -> list[TopicSpec]:
     wanted = {
         topics.events_raw: stamped,
         topics.profiles_in: stamped,
+        topics.accounts_in: stamped,
         topics.events_dead: large,
         topics.profiles_changelog: large | {"cleanup.policy": "compact"},
+        topics.accounts_changelog: large | {"cleanup.policy": "compact"},
         topics.identity_links: large,
         topics.identity_assignments: {"cleanup.policy": "compact"},
         topics.identity_changelog: {"cleanup.policy": "compact"},

@@ -22,8 +22,10 @@ def test_every_topic_has_its_settings() -> None:
     assert found == {
         "p.events.raw": stamped,
         "p.profiles.in": stamped,
+        "p.accounts.in": stamped,
         "p.events.dead": large,
         "p.headwater.profiles.changelog": large | {"cleanup.policy": "compact"},
+        "p.headwater.accounts.changelog": large | {"cleanup.policy": "compact"},
         "p.identity.links": large,
         "p.identity.assignments": {"cleanup.policy": "compact"},
         "p.headwater.identity.changelog": {"cleanup.policy": "compact"},
@@ -40,7 +42,7 @@ async def test_they_are_made_and_doing_it_again_changes_nothing(broker: Embedded
         before = await admin.describe([spec.name for spec in specs(wanted)])
         await ensure(wanted, broker.bootstrap)
         after = await admin.describe([spec.name for spec in specs(wanted)])
-    assert len(before) == 10
+    assert len(before) == 12
     single = {topics.identity_links, topics.identity_changelog}
     assert {name for name, facts in before.items() if facts.partitions == 1} == single
     assert {facts.partitions for name, facts in before.items() if name not in single} == {3}
