@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,10 @@ def document(topics: Topics, brokers: str) -> dict[str, Any]:
     return {
         "kafka": {"brokers": brokers, "topic_prefix": topics.prefix, "partitions": PARTITIONS},
         "audiences": [{"key": "buyers", "query": "event('Order').within(1 hour).count() >= 2"}],
-        "traits": [{"key": "orders", "query": "event('Order').count()"}],
+        "traits": [
+            {"key": "orders", "query": "event('Order').count()"},
+            {"key": "orders_of_all", "query": "event('Order').count()", "type": "ACCOUNTS"},
+        ],
     }
 
 
@@ -126,7 +130,29 @@ async def test_a_profile_of_a_running_deployment(broker: EmbeddedBroker, topics:
         code, told, _ = asked("orders", "anonymous_id:phone")
         assert told.startswith("orders of anonymous_id:phone is 4, as of ")
         _is_shown(deployment)
+        await _accounts(deployment, asked)
         await deployment.stop()
+
+
+async def _accounts(deployment: Deployment, asked: Callable[..., tuple[int, str, str]]) -> None:
+    """Ann belongs to an account, which has what she did before."""
+    assert asked("orders_of_all", "group_id:acme")[::2] == (
+        1, "headwater: nobody is known as group_id:acme: no group call of it has been applied yet\n",
+    )  # fmt: skip
+    await _order(deployment, {"userId": "ann", "type": "group", "groupId": "acme", "traits": {"plan": "pro"}})
+    await deployment.at_rest(0.5)
+    code, told, said = asked("orders_of_all", "group_id:acme", "--json")
+    assert (code, said) == (0, "")
+    found = json.loads(told)
+    assert (found["profile"], found["value"], found["emitted"], found["anonymous"]) == ("acme", 4, 4, False)
+    assert asked("orders_of_all", "ann")[::2] == (
+        2, "headwater: 'orders_of_all' is a definition of accounts: name one, as group_id:VALUE\n",
+    )  # fmt: skip
+    assert asked("orders", "group_id:acme")[::2] == (2, "headwater: 'orders' is a definition of users: name one\n")
+    done = headwater("profile", "show", "group_id:acme", "--json", "--config", deployment.config)
+    shown = json.loads(done.stdout)
+    assert (shown["profile"], shown["users"], shown["computed_traits"]) == ("acme", 1, {"orders_of_all": 4})
+    assert shown["traits"]["plan"]["value"] == "pro"
 
 
 async def _merge(deployment: Deployment) -> None:
