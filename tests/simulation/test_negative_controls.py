@@ -131,7 +131,7 @@ OF_ACCOUNTS = [
         "timers of accounts do not wait for users",
         "app/stages/account_timers.py",
         "until_ms = min(passed_ms, default=0)",
-        "until_ms = max(passed_ms, default=0) + 60_000",
+        "until_ms = max(passed_ms, default=0) + 86_400_000",
     ),
     Planted(
         "what a user says twice counts twice",
