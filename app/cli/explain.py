@@ -49,7 +49,7 @@ def explain(
     address = broker_address.resolve(settings, data, brokers)
     topics = Topics(settings.kafka.topic_prefix)
     found, owner = asyncio.run(look(identifier, address, topics, settings.kafka.security))
-    ready = _definitions(definition, found)
+    ready = definitions_for(definition, found)
     if found.profile is None:
         reason = (
             "no group call of it has been applied yet" if found.collection == "accounts"
@@ -67,7 +67,7 @@ def _scope(found: Found) -> Scope:
     return "ACCOUNTS" if found.collection == "accounts" else "USERS"
 
 
-def _definitions(key: str, found: Found) -> list[Parsed]:
+def definitions_for(key: str, found: Found) -> list[Parsed]:
     """The definitions in force, in the order of dependence; the one that is asked for is among them."""
     if found.catalog is None:
         raise CommandError(
