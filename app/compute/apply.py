@@ -42,8 +42,8 @@ class Application:
     """
 
     __slots__ = (
-        "_account", "_origin", "_position", "anonymous", "changes", "epoch", "is_replanned", "plan", "profile",
-        "profile_id", "repeats", "scene", "turned",
+        "_account", "_not_before_ms", "_origin", "_position", "anonymous", "changes", "epoch", "is_replanned",
+        "plan", "profile", "profile_id", "repeats", "scene", "turned",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,8 @@ class Application:
         self._origin: Origin = "live"
         self._account = ""
         """Which account has told what is being applied."""
+        self._not_before_ms = 0
+        """When that account became so, which may be later than the user's own time."""
 
     def pass_time(self, until_ms: int) -> None:
         """Let time pass for the profile, up to and including an instant; it never goes back."""
@@ -122,16 +124,16 @@ class Application:
         self._tell("merge", known, changed, loser.emitted)
         self._origin = "live"
 
-    def fact(self, account: str, version: int, values: Mapping[str, Any]) -> None:
-        """Apply what an account tells of itself, as one step; `pass_time` comes first."""
+    def fact(self, account: str, version: int, values: Mapping[str, Any], at_ms: int) -> None:
+        """Apply what an account has become at an instant, as one step. No time passes for the user by that."""
         belonging, facts = self.profile.belonging, self.plan.facts
         if belonging is None or not belonging.tell(account, version, values):
             return
-        self._account = account
+        self._account, self._not_before_ms = account, at_ms
         touched = [*self._take_identifiers(()), *(facts[key] for key in values if key in facts)]
         due_ms = evaluate(self.plan, self.scene, touched, self.anonymous, self._emit)
         self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
-        self._account = ""
+        self._account, self._not_before_ms = "", 0
 
     def erase(self) -> None:
         """Take back all that was emitted, in the definitions' order; what it was stays unsaid. `pass_time` comes first.
@@ -266,7 +268,7 @@ class Application:
             definition_id=definition.id,
             value=value,
             previous=previous,
-            at_ms=self.scene.now,
+            at_ms=max(self.scene.now, self._not_before_ms),
             sequence=profile.sequence,
             identifiers=tuple(profile.identifiers),
             traits=profile.traits,

@@ -174,8 +174,8 @@ class Folding:
         if profile.belonging is None or fact.account not in profile.belonging.accounts:
             return
         application = self.application(key, profile, offset)
-        application.pass_time(fact.at)
-        application.fact(fact.account, fact.version, fact.values)
+        # At the user's own time: the account's is that of its other users, and events of this one may be waiting.
+        application.fact(fact.account, fact.version, fact.values, fact.at)
         self.done(key, profile, offset, application)
 
     def recollect(self, key: bytes, profile: Profile, offset: int, asked: Recollect) -> None:
