@@ -241,7 +241,11 @@ def _destination_faults(loaded: Loaded) -> Iterator[Fault]:
 def _connection_faults(
     loaded: Loaded, at: int, destination: Destination, calls: tuple[str, ...] | None
 ) -> Iterator[Fault]:
-    """Calls that the vendor has no place for, and keys that become one field there."""
+    """Calls that the vendor has no place for, or that tell of accounts; and keys that become one field there."""
+    of_accounts = {
+        text.key for texts in (loaded.settings.audiences, loaded.settings.traits) for text in texts
+        if text.type == "ACCOUNTS"
+    }  # fmt: skip
     type_ = DESTINATIONS[destination.type]
     keys: dict[str, str] = {}
     for index, connection in enumerate(destination.connect):
@@ -254,6 +258,9 @@ def _connection_faults(
         yield from _list_faults(loaded, place, destination, connection)
         what = "audience" if connection.audience is not None else "trait"
         key = connection.audience or connection.trait or ""
+        if "group" in connection.calls and key not in of_accounts:
+            message = f"group tells of an account, and {key!r} is of users; take identify or track, or type: ACCOUNTS"
+            yield loaded.positions.fault((*place, "calls"), message)
         name = connection.mapping.get(key, key)
         field = type_.field_name(name)
         other = keys.setdefault(field, name)

@@ -14,10 +14,10 @@ from app.activation.wire import iso
 from app.cli import brokers as broker_address
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import CommandError, answer
-from app.cli.sought import HELP, named, sought
-from app.definitions.model import Kind
+from app.cli.sought import HELP, check_named, look
+from app.definitions.model import Kind, Scope
 from app.profiles.state import Profile
-from app.stream.lookup import Found, look_up
+from app.stream.lookup import Found
 from app.topics import Topics
 
 
@@ -36,7 +36,8 @@ def profile(
     as_json: Json = False,
 ) -> None:
     """Show a profile: its identifiers and when each was added, the profiles that became part of it and by which
-    message, its custom traits, and what was last emitted: the audiences that it is in, and its computed traits.
+    message, its custom traits, and what was last emitted: the audiences that it is in, and its computed traits. Show an
+    account: its traits, and what was last emitted.
 
     Reads the changelogs, so it can be asked while the stream runs.
 
@@ -46,13 +47,15 @@ def profile(
     Examples:
       headwater profile show ann
       headwater profile show email:ann@example.com --json | jq .identifiers
+      headwater profile show group_id:acme
     """
-    wanted = sought(identifier)
+    check_named(identifier)
     settings = broker_address.settings(config, brokers)
     address = broker_address.resolve(settings, data, brokers)
-    found = asyncio.run(look_up(address, Topics(settings.kafka.topic_prefix), wanted, settings.kafka.security))
+    topics = Topics(settings.kafka.topic_prefix)
+    found, owner = asyncio.run(look(identifier, address, topics, settings.kafka.security))
     if found.known is None and found.profile is None:
-        raise CommandError(f"nobody is known as {named(wanted, None)}")
+        raise CommandError(f"nobody is known as {owner}")
     if as_json:
         answer(as_value(found))
     else:
@@ -70,6 +73,7 @@ def as_value(found: Found) -> dict[str, object]:
         "traits": {key: {"value": value, "written_at": iso(at_ms)} for key, (value, at_ms, _) in held.traits.items()},
         "audiences": [key for key, value in _emitted(found, "audience") if value],
         "computed_traits": dict(_emitted(found, "trait")),
+        **({"users": _users(held)} if found.collection == "accounts" else {"accounts": _accounts(held)}),
     }
 
 
@@ -82,6 +86,8 @@ def as_text(found: Found) -> str:
         ("traits", [(key, _json(value), f"written {iso(at_ms)}") for key, (value, at_ms, _) in held.traits.items()]),
         ("audiences", [(key,) for key, value in _emitted(found, "audience") if value]),
         ("computed traits", [(key, _json(value)) for key, value in _emitted(found, "trait")]),
+        ("accounts, and what they are", [(name, _json(told)) for name, told in _accounts(held).items()]),
+        ("users", [(str(_users(held)),)] if found.collection == "accounts" else []),
     )
     as_of = f"as of {iso(held.clock)}" if found.profile is not None else "nothing has been applied to it yet"
     lines = [f"{found.profile_id}, {as_of}"]
@@ -117,8 +123,19 @@ def _emitted(found: Found, kind: Kind) -> list[tuple[str, object]]:
     """What was last emitted of the definitions in force."""
     if found.profile is None or found.catalog is None:
         return []
-    keys = [each.key for each in found.catalog.definitions if each.kind == kind]
+    scope: Scope = "ACCOUNTS" if found.collection == "accounts" else "USERS"
+    keys = [each.key for each in found.catalog.definitions if each.kind == kind and each.scope == scope]
     return [(key, found.profile.emitted[key]) for key in keys if key in found.profile.emitted]
+
+
+def _accounts(user: Profile) -> dict[str, dict[str, object]]:
+    """By the account that a user belongs to: what it has told of itself, by definition; only what somebody asks for."""
+    held = user.belonging
+    return {account: {**told} for account, (_, told) in held.accounts.items()} if held is not None else {}
+
+
+def _users(account: Profile) -> int:
+    return account.members.count if account.members is not None else 0
 
 
 def _json(value: object) -> str:

@@ -24,8 +24,10 @@ def specs(settings: Settings) -> list[TopicSpec]:
     wanted = {
         topics.events_raw: stamped,
         topics.profiles_in: stamped,
+        topics.accounts_in: stamped,
         topics.events_dead: large,
         topics.profiles_changelog: large | compacted,
+        topics.accounts_changelog: large | compacted,
         topics.identity_links: large,
         topics.identity_assignments: compacted,
         topics.identity_changelog: compacted,

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from app.errors import HeadwaterError
@@ -141,6 +141,24 @@ class Admin:
             return found
 
         return await self._retried(f"read the offsets of group {group}", ask) if wanted else {}
+
+    async def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Put down offsets of a group that has no members."""
+        wanted: dict[str, list[tuple[int, int, str]]] = {}
+        for (topic, partition), offset in offsets.items():
+            wanted.setdefault(topic, []).append((partition, offset, ""))
+
+        async def put_down() -> None:
+            coordinator = await self._live().find_coordinator(group)
+            nobody, for_ever = OffsetCommitRequest.DEFAULT_GENERATION_ID, OffsetCommitRequest.DEFAULT_RETENTION_TIME
+            request = OffsetCommitRequest(group, nobody, "", for_ever, list(wanted.items()))
+            answer = await self._live()._send_request(request, coordinator)
+            for topic, partitions in answer.topics:
+                for partition, code in partitions:
+                    _raise_for(code, f"{topic}/{partition}")
+
+        if wanted:
+            await self._retried(f"put down the offsets of group {group}", put_down)
 
     async def delete_topic(self, name: str) -> None:
         """Delete a topic and return when it is gone; nothing happens if there is none."""

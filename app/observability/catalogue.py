@@ -217,20 +217,20 @@ RESTORE_REMAINING = _gauge(
 )
 STORES_QUARANTINED = _counter(
     "stores_quarantined_total",
-    ("partition",),
+    ("topic", "partition"),
     "Stores that were damaged, put aside and rebuilt from the changelog.",
     "Any: check the disk; the damaged directory is kept beside the new one.",
 )
 FOREIGN_WRITES = _counter(
     "changelog_foreign_records_total",
-    ("partition",),
+    ("topic", "partition"),
     "Records that somebody else wrote to a changelog partition which this worker owns alone.",
     "Any: a worker that had lost its session was still writing, or another deployment uses the same topics.",
 )
 STATE_BYTES = _gauge(
     "state_bytes",
-    ("partition",),
-    "Size of a partition's store on disk.",
+    ("topic", "partition"),
+    "Size on disk of the store of a partition of profiles.in or accounts.in.",
     "Growing without more profiles: wide windows over frequent events; see which definition was added.",
 )
 

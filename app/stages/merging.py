@@ -15,10 +15,11 @@ from app.profiles import codec
 from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Absorb, Body, Erase, Event, Import, Merge, decode, imports
+from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Recollect, decode, imports
 from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
+from app.stages.reports import absorbed
 from app.topics import partition_of
 
 Parsed: TypeAlias = tuple[InRecord, Body]
@@ -77,16 +78,20 @@ class Merger:
         reaches one that waits is parked, and timers have their time when all of it is together. So is its erasure: what
         it waits for has to be taken back, too. Behind that nothing more is parked."""
         if merging.redirect:
-            if type(body) in (Event, Import):
+            if type(body) in (Event, Import, Fact):
                 self._pass_on(merging.redirect, record.value)
             return type(body) is not Erase
-        if not merging.waiting or type(body) in (Absorb, Merge, Import):
+        if not merging.waiting or type(body) in (Absorb, Merge, Import, Recollect):
             return False
         if is_ending(merging):
             self._folding.work.facts.late += type(body) is Event
         elif type(body) in (Event, Erase):
             repeat = repeat or (type(body) is Event and self.is_repeat(key, body))
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
+            self._folding.changed(key, profile, record.offset)
+        elif type(body) is Fact and profile.belonging is not None:
+            # Known from now on; what follows from it is evaluated when all of it is together.
+            profile.belonging.tell(body.account, body.version, body.values)
             self._folding.changed(key, profile, record.offset)
         return True
 
@@ -109,7 +114,7 @@ class Merger:
         for value in (*chain.from_iterable(merging.pieces.values()), *(each.value for each in merging.parked)):
             self._pass_on(merge.winner, value)
         profile.identifiers, profile.traits, profile.cells, profile.emitted = [], {}, {}, {}
-        profile.armed_due = 0
+        profile.armed_due, profile.belonging = 0, None
         profile.merging = Merging(redirect=merge.winner)
         self._folding.changed(key, profile, offset)
 
@@ -133,8 +138,9 @@ class Merger:
         self._folding.work.facts.merges += 1
         application = self._folding.application(key, profile, record.offset)
         application.pass_time(max(body.at, loser.clock))
+        merge = absorbed(profile, loser, body.loser, application.plan)
         application.absorb(loser)
-        self._folding.done(key, profile, record.offset, application)
+        self._folding.done(key, profile, record.offset, application, merge=merge)
         if merging.waiting:
             _pause(profile, merging)
         else:

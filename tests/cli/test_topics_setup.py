@@ -23,8 +23,10 @@ def test_every_topic_has_its_settings() -> None:
     assert found == {
         "p.events.raw": stamped,
         "p.profiles.in": stamped,
+        "p.accounts.in": stamped,
         "p.events.dead": large,
         "p.headwater.profiles.changelog": large | compacted,
+        "p.headwater.accounts.changelog": large | compacted,
         "p.identity.links": large,
         "p.identity.assignments": compacted,
         "p.headwater.identity.changelog": compacted,
@@ -42,7 +44,7 @@ async def test_they_are_made_and_doing_it_again_changes_nothing(broker: Embedded
         before = await admin.describe([spec.name for spec in specs(wanted)])
         await ensure(wanted, broker.bootstrap)
         after = await admin.describe([spec.name for spec in specs(wanted)])
-    assert len(before) == 11
+    assert len(before) == 13
     single = {topics.identity_links, topics.identity_changelog, topics.regulations}
     assert {name for name, facts in before.items() if facts.partitions == 1} == single
     assert {facts.partitions for name, facts in before.items() if name not in single} == {3}
