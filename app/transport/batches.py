@@ -189,6 +189,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if revoked:
             await self.progress.checkpoint(revoked)
             await self.commit()
+            await self.commit()  # the first one may have waited for one that was under way, and nothing else
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
