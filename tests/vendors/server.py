@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ KINDS: tuple[type[Vendor], ...] = (
     generic.Slack, generic.WebhookReceiver,
 )  # fmt: skip
 
+TICK_S = 0.01
 OAUTH = {"client_id": "app", "refresh_token": "canary-refresh"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "amplitude": {"api_key": "canary-amplitude"},
@@ -60,7 +62,10 @@ class Vendors:
     def __init__(self, seed: int) -> None:
         self.all: dict[str, Vendor] = {kind.name: kind(seed) for kind in KINDS}
         self.port = 0
+        self.late: list[tuple[float, float]] = []
+        """When this process was kept from its clock, and for how many seconds."""
         self._runner: web.AppRunner | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     def settings(self, name: str) -> dict[str, Any]:
         """A destination's settings, with which it reaches its vendor here."""
@@ -73,12 +78,38 @@ class Vendors:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port = self._runner.addresses[0][1]
+        self._watch = asyncio.create_task(self._lateness())
         return self
+
+    async def _lateness(self) -> None:
+        """A request is stamped when this loop comes to it; on a busy machine that is later than it came."""
+        while True:
+            began_s = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            now_s = time.monotonic()
+            if now_s - began_s > 2 * TICK_S:
+                self.late.append((now_s, now_s - began_s - TICK_S))
+
+    def late_s(self, first_s: float, last_s: float) -> float:
+        """The longest that it was kept in a stretch of time."""
+        return max((late for at_s, late in self.late if first_s - 1 <= at_s <= last_s + 1), default=0.0)
+
+    def too_fast(self, vendor: Vendor) -> list[str]:
+        """Where a vendor was sent more than it bears; what two late clocks, the sender's and ours, explain is not."""
+        step = int(vendor.per_s)
+        spans = [(last, last - first, 1.0) for first, last in zip(vendor.stamps, vendor.stamps[step:], strict=False)]
+        return [
+            f"{vendor.name}: {span:.3f} s where {seconds:g} s were to be"
+            for at_s, span, seconds in (*spans, *vendor.too_fast)
+            if span + 2 * self.late_s(at_s - span, at_s) < seconds
+        ]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._runner is not None
+        assert self._watch is not None
+        self._watch.cancel()
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -287,6 +287,7 @@ async def test_every_vendor_gets_every_change_within_its_limits(
     for name, vendor in vendors.all.items():
         assert repeats[name] == 0, f"{name}: sent again, though its answer had said that it was taken"
         assert vendor.passed_limits == [], name
-        assert most_within(vendor.stamps, 1.0) <= vendor.per_s, name
+        assert vendors.too_fast(vendor) == []
         assert vendor.at_once_max <= vendor.in_flight_max, name
+    print(f"the simulator was kept from its clock {len(vendors.late)} times, at most {vendors.late_s(0, 1e18):.3f} s")
     assert sum(sum(vendor.told.values()) for vendor in vendors.all.values()) > 0, "nothing has failed"

@@ -113,7 +113,9 @@ class Vendor:
         self.stamps: list[float] = []
         self.taken: list[Taken] = []
         self.passed_limits: list[str] = []
-        """Where the sender has gone above a limit."""
+        """Where the sender has gone above a limit of size or of requests at once."""
+        self.too_fast: list[tuple[float, float, float]] = []
+        """Where it has passed one of the windows: when, in how many seconds so many came, and in how many they may."""
         self.odd: list[str] = []
         """Requests that the documentation knows nothing of."""
         self.told: Counter[str] = Counter()
@@ -194,8 +196,9 @@ class Vendor:
     def _above(self, now_s: float) -> bool:
         """Whether one of its own limits is passed; those turned away do not count."""
         for count, seconds in self.windows:
-            if sum(now_s - stamp < seconds for stamp in self._recent) >= count:
-                self.passed_limits.append(f"more than {count} in {seconds:g} s")
+            recent = [stamp for stamp in self._recent if now_s - stamp < seconds]
+            if len(recent) >= count:
+                self.too_fast.append((now_s, now_s - recent[-count], seconds))
                 return True
         self._recent.append(now_s)
         while now_s - self._recent[0] > max((seconds for _, seconds in self.windows), default=0.0):
