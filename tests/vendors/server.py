@@ -20,6 +20,10 @@ KINDS: tuple[type[Vendor], ...] = (
 )  # fmt: skip
 
 TICK_S = 0.01
+WORKERS = 2
+"""Each may send at least one request in a second: shares of less are not held together from second to second."""
+WINDOWS_S = (1.0, 3.0)
+"""In which the rate is judged: the longer one shows what lasts, however late the clocks are."""
 OAUTH = {"client_id": "app", "refresh_token": "canary-refresh"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "amplitude": {"api_key": "canary-amplitude"},
@@ -96,8 +100,13 @@ class Vendors:
 
     def too_fast(self, vendor: Vendor) -> list[str]:
         """Where a vendor was sent more than it bears; what two late clocks, the sender's and ours, explain is not."""
-        step = int(vendor.per_s)
-        spans = [(last, last - first, 1.0) for first, last in zip(vendor.stamps, vendor.stamps[step:], strict=False)]
+        spans = [
+            (last, last - first, seconds)
+            for seconds in WINDOWS_S
+            for first, last in zip(
+                vendor.stamps, vendor.stamps[int(max(vendor.per_s, WORKERS) * seconds) :], strict=False
+            )
+        ]
         return [
             f"{vendor.name}: {span:.3f} s where {seconds:g} s were to be"
             for at_s, span, seconds in (*spans, *vendor.too_fast)
