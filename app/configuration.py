@@ -7,10 +7,12 @@ of the core. Promises: what `check` passes, `catalog` and `destinations` do not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.activation.destination import Configured
+from app.activation.destination import Configured, settings_schema
 from app.activation.destinations import DESTINATIONS
 from app.definitions.excerpt import excerpt
 from app.definitions.model import Catalog, Definition, Kind, Subscription
@@ -28,6 +30,7 @@ from app.settings import (
     Loaded,
     Settings,
     did_you_mean,
+    schema,
 )
 from app.settings import read as read_settings
 
@@ -141,6 +144,23 @@ def secrets(loaded: Loaded) -> frozenset[str]:
     """Every text of a sound configuration that no log may show."""
     own = {secret.reveal() for one in destinations(loaded.settings).values() for secret in one.secrets}
     return loaded.secrets | own
+
+
+def published_schema() -> dict[str, object]:
+    """The JSON Schema of a whole configuration: of its structure, and of the settings of each destination type."""
+    whole: dict[str, Any] = deepcopy(schema())
+    items = whole["properties"]["destinations"]["items"]
+    items["properties"]["type"]["enum"] = sorted(DESTINATIONS)
+    items["allOf"] = [_settings_rule(name) for name in sorted(DESTINATIONS)]
+    return whole
+
+
+def _settings_rule(name: str) -> dict[str, object]:
+    wanted = settings_schema(DESTINATIONS[name])
+    then: dict[str, object] = {"properties": {"settings": wanted}}
+    if wanted["required"]:
+        then["required"] = ["settings"]
+    return {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}
 
 
 def problems(loaded: Loaded) -> Examination:

@@ -74,6 +74,11 @@ class Topics:
         """Out: CloudEvents of every membership and trait change."""
         return f"{self.prefix}changes"
 
+    @property
+    def dead_settled(self) -> str:
+        """Compacted: which dead letters were sent again or dropped; one partition."""
+        return f"{self.prefix}headwater.dead.settled"
+
     def destination(self, name: str) -> str:
         """Out: one destination's payloads, keyed by profile."""
         return f"{self.prefix}destinations.{name}"
