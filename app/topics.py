@@ -76,7 +76,7 @@ class Topics:
 
     @property
     def dead_settled(self) -> str:
-        """Compacted: which dead letters were sent again or dropped; one partition."""
+        """Compacted: which dead letters were sent again or dropped; one partition. Holds nobody's data."""
         return f"{self.prefix}headwater.dead.settled"
 
     def destination(self, name: str) -> str:

@@ -96,14 +96,17 @@ def holding(topics: Topics, destinations: list[str]) -> dict[str, str]:
         topics.events_dead: "messages that were refused",
         topics.identity_links: "messages that named somebody new, and this request",
         topics.profiles_in: "messages by profile, and states on their way to another profile",
+        topics.accounts_in: "messages of users, for their accounts",
         topics.changes: "changes of audiences and traits, the exits among them",
         topics.identity_assignments: "older values of deleted identifiers",
         topics.identity_changelog: "older states of the graph",
         topics.profiles_changelog: "older states of the profile; of its messages' ids hashes, for four days",
+        topics.accounts_changelog: "older states of accounts, with what their users have said of them",
     }
     for name in destinations:
         held[topics.destination(name)] = "payloads, the deletion among them"
         held[topics.destination_dead(name)] = "payloads that were refused or given up"
+        held[topics.lists_changelog(name)] = "older states of lists, with the members' identifiers"
     return held
 
 

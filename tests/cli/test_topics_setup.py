@@ -64,6 +64,6 @@ def test_a_list_destination_is_kept_in_one_place() -> None:
     assert found["p.destinations.ads"] == (1, {})
     assert found["p.headwater.lists.ads.changelog"] == (
         1,
-        {"max.message.bytes": "8388608", "cleanup.policy": "compact"},
+        {"max.message.bytes": "8388608", "cleanup.policy": "compact", "max.compaction.lag.ms": "604800000"},
     )
     assert found["p.destinations.ads.dead"][0] == 3

@@ -242,7 +242,7 @@ def test_an_account_by_its_traits_and_by_its_users() -> None:
     (condition,) = compile_plan(ready).conditions
     for number, user in enumerate(("prf_1", "prf_2", "prf_3")):
         account.members.join(user, 1)
-        account.members.set(user, {condition: number > 0})
+        account.members.said(user, {condition: number > 0})
     found = explain(ready, "busy", account, START_MS + 1, "ACCOUNTS")
     assert isinstance(found.body, Clause)
     assert (found.value, found.emitted, found.is_anonymous, found.is_kept_out) == (True, False, False, False)

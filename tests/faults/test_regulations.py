@@ -102,7 +102,7 @@ def stored(deployment: Deployment) -> Iterator[tuple[str, bytes, bytes]]:
 async def newest(deployment: Deployment) -> AsyncIterator[tuple[str, bytes, bytes]]:
     """The latest value of every key in the compacted topics."""
     topics = deployment.topics
-    several = (topics.profiles_changelog, topics.identity_assignments)
+    several = (topics.profiles_changelog, topics.accounts_changelog, topics.identity_assignments)
     for topic in (*several, topics.identity_changelog, topics.regulations):
         partitions = await deployment.read(topic) if topic in several else [await one_partition(deployment, topic)]
         for records in partitions:
@@ -210,6 +210,6 @@ def check_stores(deployment: Deployment) -> None:
     for name, key, value in stored(deployment):
         names.add(name)
         assert b"canary" not in key + value, (name, key)
-    assert names == {"graph", "identifiers-0", "identifiers-1", "profiles-0", "profiles-1"}
+    assert names == {"graph", "identifiers-0", "identifiers-1", "profiles-0", "profiles-1", "accounts-0", "accounts-1"}
     for file in (deployment.data_dir / WORKER).rglob("*.sst"):
         assert b"canary" not in file.read_bytes(), file
