@@ -11,7 +11,10 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
-part, day → hashes of the messages that have been applied to it, base64 | profile |
+part, day → hashes of the messages that have been applied to it, base64; `split`, `of`: what of a split it is, and under
+which names its events are in the log | profile |
+| part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
+makes; `number`: rises with every split | profile |
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -20,7 +23,7 @@ that is live looks at them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import orjson
@@ -73,9 +76,21 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     parts: Annotated[int, msgspec.Meta(ge=1)]
     data: bytes
     seen: dict[int, bytes] = {}
+    split: Literal["", "left", "taken"] = ""
+    """Of a split: what is left of the profile, which takes the place of what it has; or what was taken out of it."""
+    of: list[str] = []
+    """Of a split: the profiles under whose names its events are in the log."""
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import
+class Part(msgspec.Struct, tag_field="kind", tag="part"):
+    at: Instant
+    id: str
+    ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
+    into: str
+    number: int
+
+
+Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Part
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -122,10 +137,20 @@ def merge(at_ms: int, id_: str, winner: str) -> bytes:
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
 
 
-def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes]) -> list[bytes]:
+def part(at_ms: int, id_: str, identifier: tuple[str, str], into: str, number: int) -> bytes:
+    """A part's value."""
+    return msgspec.json.encode(Part(at_ms, id_, [identifier], into, number))
+
+
+def imports(
+    at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes],
+    split: Literal["", "left", "taken"] = "", of: Sequence[str] = (),
+) -> list[bytes]:  # fmt: skip
     """The values of an import, one for each piece, in order."""
     last = len(pieces) - 1
     return [
-        msgspec.json.encode(Import(at_ms, id_, loser, part, len(pieces), data, {**seen} if part == last else {}))
-        for part, data in enumerate(pieces)
+        msgspec.json.encode(
+            Import(at_ms, id_, loser, at, len(pieces), data, {**seen} if at == last else {}, split, [*of])
+        )
+        for at, data in enumerate(pieces)
     ]

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import orjson
 
+from app.events.dates import instant
 from app.identity import codec
-from app.identity.graph import Graph, Resolution
+from app.identity.graph import SPLITS_MAX, Graph, Resolution
 from app.identity.identifiers import with_previous
 from app.identity.rules import Identifier, LinkRules
 from app.profiles.store import META
-from app.stages import assignments, envelope, link_state, links
+from app.stages import assignments, envelope, link_state, links, splitting
 from app.stages.dead import dead_record
 from app.stages.link_state import GraphMeta
 from app.stages.overlay import Overlay
@@ -86,6 +88,8 @@ class LinkStage:
                     self._link(batch, record.offset, body)
                 case links.RulesChange():
                     self._change(batch, body.rules)
+                case links.Split():
+                    self._split(batch, record, body)
                 case str():
                     self._refuse(work, record, body)
         if work.facts.records:
@@ -100,7 +104,9 @@ class LinkStage:
         if asked.previous is not None:
             kind = "user_id" if ("user_id", asked.previous) in graph.owners else "anonymous_id"
             usable = with_previous(usable, (kind, asked.previous), graph.rules)
-        found = graph.resolve(usable, asked.at, asked.id, asked.partition)
+        # What was said before somebody took it back must not count again, however late it comes.
+        said_ms = _said_ms(asked) if graph.was_apart(usable) else None
+        found = graph.resolve(usable, asked.at, asked.id, asked.partition, said_ms)
         profile = found.profile
         key, target = self._target(profile)
         for loser in found.losers:
@@ -134,6 +140,36 @@ class LinkStage:
         for partition in sorted(node.met):
             records = everything if partition in found.newcomers else news
             batch.work.later.setdefault((topic, partition), []).extend(records)
+
+    def _split(self, batch: _Batch, record: InRecord, asked: links.Split) -> None:
+        """Take an identifier out of its profile, or say why not. Of an id that was answered before, nothing."""
+        work, graph, at_ms = batch.work, batch.graph, record.timestamp
+        key, (identifier,) = link_state.answer_key(asked.id), asked.ids
+        if key in work.writes or self._state.get(key) is not None:
+            return
+        profile = graph.owners.get(identifier)
+        answer = link_state.Answer(at_ms)
+        if profile is None:
+            answer.refused = "nobody is known under that identifier"
+        elif len(graph.nodes[profile].ids) == 1:
+            answer.profile = profile
+            answer.refused = f"it is the only identifier of {profile}"
+        elif len(graph.nodes[profile].parted) >= SPLITS_MAX:
+            answer.profile = profile
+            answer.refused = f"{SPLITS_MAX} identifiers have been taken out of {profile}; it takes no more"
+        else:
+            into = graph.split(identifier, at_ms, asked.id)
+            answer.profile, answer.into = profile, into
+            batch.note_split(profile, into, identifier, record.offset)
+            (left_key, left), (taken_key, taken) = self._target(profile), self._target(into)
+            topic, told = self._topics.profiles_in, self._topics.identity_assignments
+            work.emit(topic, left, (left_key, envelope.part(at_ms, asked.id, identifier, into, graph.created), _JSON))
+            waits_for = splitting.taken_of(asked.id)
+            work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), _JSON))
+            for partition in sorted(graph.nodes[into].met):
+                work.emit_later(told, partition, assignments.of_profile(into)(identifier))
+            work.facts.created += 1
+        work.writes[key] = msgspec.json.encode(answer)
 
     def _change(self, batch: _Batch, rules: LinkRules) -> None:
         """Rules are in force from here on."""
@@ -206,15 +242,25 @@ class _Batch:
         if not found.gained and not found.newcomers:
             return
         for profile in (found.profile, *found.losers):
-            self.changed[profile] = offset
-            node = self.graph.nodes.get(profile)
-            size = RECORD_BYTES
-            if node is not None:
-                size += node.size_bytes + RECORD_BYTES * len(node.absorbed) + 3 * len(node.met)
-            self.changed_bytes += size - self.sizes.get(profile, 0)
-            self.sizes[profile] = size
+            self._changed(profile, offset)
         self.gained.update(dict.fromkeys(found.gained))
         self.merged.update(dict.fromkeys(found.losers, found.profile))
+
+    def note_split(self, profile: str, into: str, identifier: Identifier, offset: int) -> None:
+        """What a split changed in the graph."""
+        for each in (profile, into):
+            self._changed(each, offset)
+        self.gained[identifier] = None
+
+    def _changed(self, profile: str, offset: int) -> None:
+        self.changed[profile] = offset
+        node = self.graph.nodes.get(profile)
+        size = RECORD_BYTES
+        if node is not None:
+            journal = len(node.absorbed) + 2 * len(node.parted) + len(node.apart)
+            size += node.size_bytes + RECORD_BYTES * journal + 3 * len(node.met)
+        self.changed_bytes += size - self.sizes.get(profile, 0)
+        self.sizes[profile] = size
 
 
 def _parse(record: InRecord, partitions: int) -> links.Body | str:
@@ -230,8 +276,17 @@ def _parse(record: InRecord, partitions: int) -> links.Body | str:
 
 def _asked_of(body: links.Body | str) -> Iterable[Identifier]:
     """Every identifier that a request may be about."""
+    if type(body) is links.Split:
+        return body.ids
     if type(body) is not links.Link:
         return ()
     if body.previous is None:
         return body.ids
     return (*body.ids, ("user_id", body.previous), ("anonymous_id", body.previous))
+
+
+def _said_ms(asked: links.Link) -> int:
+    """When a message was said: its own instant, never later than its arrival."""
+    message = orjson.loads(memoryview(asked.message))
+    claimed = instant(message.get("timestamp")) if type(message) is dict else None
+    return asked.at if claimed is None else min(claimed, asked.at)

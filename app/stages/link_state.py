@@ -7,6 +7,7 @@
 | `r|` profile | the profile that it was merged into | no: made anew from the profiles |
 | `m|` | src_next, epoch, generation, profiles created | yes, last of each batch |
 | `m|rules` | the rules in force, JSON | when they change |
+| `s|` split | what became of a split that was asked for (`Answer`, JSON) | yes |
 """
 
 from __future__ import annotations
@@ -27,6 +28,20 @@ NODE = b"g|"
 INDEX = b"i|"
 REDIRECT = b"r|"
 RULES_KEY = META + b"rules"
+ANSWER = b"s|"
+
+
+class Answer(msgspec.Struct):
+    """What became of a request to take an identifier out of its profile."""
+
+    at: int
+    """When it was asked for, ms."""
+    profile: str = ""
+    """Of which the identifier was taken."""
+    into: str = ""
+    """The profile that it has made."""
+    refused: str = ""
+    """Why nothing was done; empty where something was."""
 
 
 @dataclass(slots=True)
@@ -72,6 +87,16 @@ def node_key(profile: str) -> bytes:
 def redirect_key(profile: str) -> bytes:
     """The key of a profile that is part of another."""
     return REDIRECT + profile.encode()
+
+
+def answer_key(split_id: str) -> bytes:
+    """The key of what became of a split."""
+    return ANSWER + split_id.encode()
+
+
+def answer_of(value: bytes | None) -> Answer:
+    """What became of a split, from the value of its key."""
+    return msgspec.json.decode(value or b"", type=Answer)
 
 
 def rules_of(state: StateReader) -> LinkRules:
@@ -120,7 +145,7 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
             writes[key] = value
             writes.update((index_key(each), profile) for each in node.ids)
             writes.update((redirect_key(loser), profile) for loser, _, _ in node.absorbed)
-        elif key == RULES_KEY and value is not None:
+        elif (key == RULES_KEY or key.startswith(ANSWER)) and value is not None:
             writes[key] = value
         elif key == META and value is not None:
             before = held(META)

@@ -6,6 +6,7 @@
 `name`: as in `profiles.in`; `ids`: its usable identifiers as [type, value], the strongest first; `previous`: an alias's
 previousId; `message`: as it came |
 | rules | `rules`: what is in force from here on |
+| split | `id`: of the request, never used twice; `ids`: the one identifier that is to be taken out of its profile |
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from app.identity.rules import Identifier, LinkRules
 from app.stages.envelope import Instant
 
 Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+SplitId: TypeAlias = Annotated[str, msgspec.Meta(pattern="^spl_[0-9a-f]{24}$")]
 
 
 class Link(msgspec.Struct, tag_field="kind", tag="link"):
@@ -38,7 +40,12 @@ class RulesChange(msgspec.Struct, tag_field="kind", tag="rules"):
     rules: LinkRules
 
 
-Body: TypeAlias = Link | RulesChange
+class Split(msgspec.Struct, tag_field="kind", tag="split"):
+    id: SplitId
+    ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
+
+
+Body: TypeAlias = Link | RulesChange | Split
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -70,3 +77,8 @@ def link(
 def rules(rules: LinkRules) -> bytes:
     """A change of rules' value."""
     return msgspec.json.encode(RulesChange(rules), order="deterministic")
+
+
+def split(id_: str, identifier: Identifier) -> bytes:
+    """A split's value."""
+    return msgspec.json.encode(Split(id_, [identifier]))

@@ -156,7 +156,10 @@ class ResolveStage:
         if several:
             known.load_verdicts(tuple(parsed[at][5]) for at in several)
             for at in several:
-                owners[at] = known.verdicts.get(tuple(parsed[at][5]), owners[at])
+                verdict = known.verdicts.get(tuple(parsed[at][5]))
+                # One of a profile that has lost an identifier since, or has become part of another, is none.
+                if verdict is not None and all(front.get(each) == verdict[0] for each in verdict[1]):
+                    owners[at] = verdict
         return owners
 
     def _waits(self, found: Sequence[Identifier], owner: Owner) -> bool:
