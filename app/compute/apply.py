@@ -85,17 +85,26 @@ class Application:
         if known < len(self.profile.identifiers):
             self._tell("identifier", known, changed, {})
 
-    def absorb(self, loser: Profile) -> None:
+    def absorb(self, loser: Profile, origin: Origin = "merge") -> None:
         """Take in another profile's state as one step; `pass_time` to the merge, and to its clock, comes first."""
+        known, changed = len(self.profile.identifiers), len(self.changes)
+        self._take_in(loser, origin)
+        self._tell(origin, known, changed, loser.emitted)
+
+    def replace(self, left: Profile) -> None:
+        """Have another's identifiers, custom traits and cells instead of one's own, as one step; `pass_time` to the
+        split, and to its clock, comes first."""
+        self.profile.identifiers, self.profile.traits, self.profile.cells = [], {}, {}
+        self._take_in(left, "split")
+
+    def _take_in(self, other: Profile, origin: Origin) -> None:
         profile, plan = self.profile, self.plan
-        known, changed = len(profile.identifiers), len(self.changes)
-        merge(profile, loser, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
+        merge(profile, other, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
         self.anonymous = is_anonymous(profile)
         profile.plan = plan.version
-        self._origin = "merge"
+        self._origin = origin
         due_ms = evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, self._emit)
         profile.armed_due = earliest(profile.armed_due, due_ms)
-        self._tell("merge", known, changed, loser.emitted)
         self._origin = "live"
 
     def refresh(self) -> None:
@@ -166,7 +175,9 @@ class Application:
             value = emitted.get(definition.key, False if definition.kind == "audience" else None)
             if definition.id in fresh or ((value is None or value is False) and not told.get(definition.key)):
                 continue
-            self.repeats.append(self._change(definition, value, value, "told", origin, before))
+            # Of whom was told by the profile that they were taken out of, none may miss an exit.
+            ends = origin == "split" and (value is None or value is False)
+            self.repeats.append(self._change(definition, value, value, "told", origin, None if ends else before))
 
     def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
         verb = "computed" if definition.kind == "trait" else "entered" if value else "exited"

@@ -9,7 +9,7 @@ import msgspec
 
 from app.definitions.model import Kind
 
-Origin = Literal["live", "backfill", "resync", "merge", "identifier"]
+Origin = Literal["live", "backfill", "resync", "merge", "identifier", "split"]
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.profiles import codec
 from app.stages.cache import ProfileCache
-from app.stages.envelope import Absorb, Body, CatalogChange, Event, Import, Merge, Refresh, Timer, decode
+from app.stages.envelope import Absorb, Body, CatalogChange, Event, Import, Merge, Part, Refresh, Timer, decode
 from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
@@ -168,4 +168,6 @@ class _Batch:
             case Merge():
                 self.merger.hand_over(key, profile, offset, body)
             case Import():
-                self.merger.take_in(key, profile, record, body)
+                self.merger.take_in(key, profile, offset, record.value or b"", body)
+            case Part():
+                self.merger.part(key, profile, offset, body)
