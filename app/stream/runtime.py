@@ -28,6 +28,7 @@ from app.stream.ports import StreamPorts
 from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
 from app.stream.restore import Restored
 from app.stream.restores import Restores
+from app.stream.splits import Splits
 from app.stream.state_engine import Home, StateEngine
 from app.stream.store import StoreBudget, StoreShare
 from app.stream.timers import Serving, TimerPump
@@ -114,6 +115,10 @@ class Runtime:
             group_of(self.settings), grace_ms=self.settings.stream.timer_grace_ms,
             serving=self._serving, sources=self._sources, linker=self._linker, failpoint=_failpoint,
         )  # fmt: skip
+        splits = Splits(
+            self.topics, self.settings.kafka.partitions, self.admin, self.reader, self.producer, self.fence,
+            serving=self._serving, failpoint=_failpoint,
+        )  # fmt: skip
         watchdog = Watchdog(
             lambda: self.observed.lag_total,
             lambda: self.observed.progress,
@@ -124,6 +129,7 @@ class Runtime:
         stack.callback(watchdog.stop)
         supervised = [
             asyncio.create_task(pump.run(), name="timers"),
+            asyncio.create_task(splits.run(), name="splits"),
             asyncio.create_task(self._beat(watchdog), name="beat"),
             asyncio.create_task(self._crashed(), name="faust"),
             asyncio.create_task(self._failed(), name="partitions"),
