@@ -35,7 +35,7 @@ SUMMARIES = {
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
     "explain": "Tell why a profile is in or out, and until when.",
-    "profile": "Show who a profile is and what is known of it.",
+    "profile": "Show who a profile is; take an identifier out of it.",
     "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""
