@@ -72,12 +72,14 @@ class Refold:
         identifier: The one that leaves.
         held: The profile as it is; not changed.
         catalog: In force now; used for what is before the first that the log still has.
+        until: The offset in its partition before which records count; None for all. What was taken out of another
+            profile counts wherever it stands: this one waits for it before it is parted.
         is_whole: Whether the log of every partition that it is read from begins with its first record.
     """
 
     def __init__(
         self, topic: str, partition: int, names: Collection[str], identifier: Identifier, held: Profile,
-        catalog: Catalog, *, is_whole: bool,
+        catalog: Catalog, *, until: int | None, is_whole: bool,
     ) -> None:  # fmt: skip
         self._topic = topic
         self._partition = partition
@@ -87,6 +89,7 @@ class Refold:
         parted = dict((held.merging or Merging()).parted)
         parted.pop(":".join(identifier), None)
         self._parted = Merging(parted=parted)
+        self._until = until
         self._is_whole = is_whole
         self._catalog = Catalog() if is_whole else catalog
         self._plan = _planned(self._catalog)
@@ -101,6 +104,9 @@ class Refold:
 
     def take(self, partition: int, record: InRecord, body: Body) -> None:
         """The next record."""
+        is_later = partition == self._partition and self._until is not None and record.offset >= self._until
+        if is_later and type(body) is not Import:
+            return
         if type(body) is CatalogChange:
             if partition == self._partition and body.catalog != self._catalog:
                 self._change(body.catalog, record.offset)

@@ -84,13 +84,13 @@ async def refold(
         Stretch(
             each,
             starts[topic, each] > 0,
-            reader.read(BulkRead(topic, each, starts[topic, each], until if each == own else None)),
+            reader.read(BulkRead(topic, each, starts[topic, each])),
             keys,
         )
         for each in read
     ]
     is_whole = not any(starts.values())
-    fold = Refold(topic, own, names, identifier, held, catalog, is_whole=is_whole)
+    fold = Refold(topic, own, names, identifier, held, catalog, until=until, is_whole=is_whole)
     await feed(fold, stretches)
     since = [each.since_ms for each in stretches if each.since_ms is not None]
     return LogFold(

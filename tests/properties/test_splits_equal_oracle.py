@@ -76,7 +76,7 @@ class Pair(Family):
     def split(self) -> None:
         identifier = ("user_id", self.people[GOES].user)
         held = codec.decode(codec.encode(self.both, 0))
-        fold = Refold("in", 0, {"prf"}, identifier, held, self.catalog, is_whole=self.random.random() < 0.5)
+        fold = Refold("in", 0, {"prf"}, identifier, held, self.catalog, until=None, is_whole=self.random.random() < 0.5)
         fold.take(0, log.Record(0, None, None, START_MS), envelope.CatalogChange(self.catalog))
         for record, body in self.records_in:
             fold.take(0, record, body)

@@ -56,9 +56,9 @@ PLANTED = [
     ),
     Planted(
         "records behind the split count before it, too",
-        "tests/stages/splits.py",
-        "end = split.offset if partition == own else",
-        "end = split.offset + 100 if partition == own else",
+        "app/stages/refold.py",
+        "        if is_later and type(body) is not Import:",
+        "        if False:",
     ),
     Planted(
         "who leaves takes the identifiers of the others along",

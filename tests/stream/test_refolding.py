@@ -37,7 +37,7 @@ class Noted(Refold):
     """Notes what it is given: ten times the partition, and the offset."""
 
     def __init__(self) -> None:
-        super().__init__("in", 0, {"prf_1", "prf_2"}, PHONE, Profile(), CATALOG, is_whole=True)
+        super().__init__("in", 0, {"prf_1", "prf_2"}, PHONE, Profile(), CATALOG, until=None, is_whole=True)
         self.taken: list[int] = []
 
     def take(self, partition: int, record: InRecord, body: envelope.Body) -> None:
@@ -46,7 +46,7 @@ class Noted(Refold):
 
 
 def fold() -> Refold:
-    made = Refold("in", 0, {"prf_1", "prf_2"}, PHONE, Profile(), CATALOG, is_whole=True)
+    made = Refold("in", 0, {"prf_1", "prf_2"}, PHONE, Profile(), CATALOG, until=None, is_whole=True)
     made.take(0, Record(0, None, None, START_MS), envelope.CatalogChange(CATALOG))
     return made
 
