@@ -124,6 +124,19 @@ def destinations(settings: Settings) -> dict[str, Configured]:
     return {one.name: _configured(one) for one in settings.destinations}
 
 
+def list_intervals(settings: Settings) -> dict[str, dict[str, float]]:
+    """List destination → audience → seconds between two updates of its list."""
+    return {
+        one.name: {
+            connection.audience: connection.interval_s or lists.interval_s
+            for connection in one.connect
+            if connection.audience is not None
+        }
+        for one in settings.destinations
+        if (lists := DESTINATIONS[one.type].lists) is not None
+    }
+
+
 def secrets(loaded: Loaded) -> frozenset[str]:
     """Every text of a sound configuration that no log may show."""
     own = {secret.reveal() for one in destinations(loaded.settings).values() for secret in one.secrets}
@@ -179,6 +192,7 @@ def _subscription(destination: Destination, connection: Connection) -> Subscript
         mapping=tuple(sorted(connection.mapping.items())),
         ids=tuple(sorted((kind, choice) for kind, choice in connection.ids.items() if choice != "all")),
         resend_on_new_identifier=connection.resend_on_new_identifier,
+        lists=DESTINATIONS[destination.type].lists is not None,
     )
 
 
@@ -237,6 +251,7 @@ def _connection_faults(
                 needs = f" without {type_.track_needs}" if call in (type_.calls or ()) else ""
                 message = f"{destination.type} takes {', '.join(calls or ())}, and no {call}{needs}"
                 yield loaded.positions.fault((*place, "calls"), message)
+        yield from _list_faults(loaded, place, destination, connection)
         what = "audience" if connection.audience is not None else "trait"
         key = connection.audience or connection.trait or ""
         name = connection.mapping.get(key, key)
@@ -245,6 +260,30 @@ def _connection_faults(
         if other != name:
             message = f"{name!r} and {other!r} both become the field {field!r} there; give one another name in mapping"
             yield loaded.positions.fault((*place, what), message)
+
+
+def _list_faults(loaded: Loaded, place: DocPath, destination: Destination, connection: Connection) -> Iterator[Fault]:
+    """What no list can do: hold a trait, or be updated more often than its vendor bears."""
+    lists = DESTINATIONS[destination.type].lists
+    if lists is None:
+        if connection.interval_s is not None:
+            message = f"{destination.type} gets each change at once; only lists have an interval"
+            yield loaded.positions.fault((*place, "interval"), message)
+        return
+    if connection.trait is not None:
+        message = f"{destination.type} keeps lists of people: an audience can go there, and no trait"
+        yield loaded.positions.fault((*place, "trait"), message)
+    if connection.interval_s is not None and connection.interval_s < lists.interval_min_s:
+        message = f"{destination.type} takes an update every {_span(lists.interval_min_s)} at most"
+        yield loaded.positions.fault((*place, "interval"), message)
+
+
+def _span(seconds: float) -> str:
+    for unit, length_s in (("hour", 3_600), ("minute", 60), ("second", 1)):
+        if seconds >= length_s and seconds % length_s == 0:
+            count = int(seconds) // length_s
+            return unit if count == 1 else f"{count} {unit}s"
+    return f"{seconds:g} seconds"
 
 
 def _configured(destination: Destination) -> Configured:

@@ -40,9 +40,15 @@ def _uuid5(name: str) -> str:
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
-def profile_id(identifier_type: str, value: str) -> ProfileId:
-    """The profile that an identifier belongs to while no other identifier has been linked to it."""
-    return ProfileId("prf_" + blake2b(f"{identifier_type}:{value}".encode(), digest_size=12).hexdigest())
+def profile_id(identifier_type: str, value: str, erased: int = 0) -> ProfileId:
+    """The profile that an identifier belongs to while no other identifier has been linked to it.
+
+    Args:
+        erased: How many profiles that it made have been erased before: an id is never given twice.
+    """
+    # No type is empty, so no identifier's own text begins with a colon.
+    before = f":{erased}:" if erased else ""
+    return ProfileId("prf_" + blake2b(f"{before}{identifier_type}:{value}".encode(), digest_size=12).hexdigest())
 
 
 def definition_id(kind: str, key: str) -> str:

@@ -47,6 +47,11 @@ class Topics:
         return f"{self.prefix}headwater.identity.changelog"
 
     @property
+    def regulations(self) -> str:
+        """Compacted: what the law asked for, and the parts of its receipts; one partition. Holds nobody's data."""
+        return f"{self.prefix}regulations"
+
+    @property
     def changes(self) -> str:
         """Out: CloudEvents of every membership and trait change."""
         return f"{self.prefix}changes"
@@ -54,6 +59,10 @@ class Topics:
     def destination(self, name: str) -> str:
         """Out: one destination's payloads, keyed by profile."""
         return f"{self.prefix}destinations.{name}"
+
+    def lists_changelog(self, name: str) -> str:
+        """Compacted: who is to be on a destination's lists, and who is; one partition, as the destination's own."""
+        return f"{self.prefix}headwater.lists.{name}.changelog"
 
     def destination_dead(self, name: str) -> str:
         """Out: payloads that were refused or given up on, with request and response."""

@@ -74,7 +74,9 @@ def check_store(
     """A store is the fold of its changelog; a timer is in the index exactly when its profile is armed for it."""
     folded: dict[bytes, bytes] = {}
     for key, value in changelog:
-        if key is not None and key.startswith(PROFILE) and value is not None:
+        if key is not None and key.startswith(PROFILE) and value is None:
+            folded.pop(key, None)  # the mark of somebody erased, whose time was over
+        elif key is not None and key.startswith(PROFILE) and value is not None:
             held = folded.get(key)
             if held is None or codec.w_of(value) >= codec.w_of(held):
                 folded[key] = value

@@ -199,7 +199,7 @@ destinations:
     one, two, *rest = faults(tmp_path, text)
     assert one == (2, 21, "destinations.0.type", "no destination type is called 'webhok'; did you mean 'webhook'?")
     assert two[:3] == (3, 21, "destinations.1.type")
-    assert "known here: amplitude, braze, customerio," in two[3]
+    assert "known here: amplitude, amplitude_cohorts, braze," in two[3]
     assert (4, 41, "destinations.2.settings.urll") in [fault[:3] for fault in rest]
     assert (4, 40, "destinations.2.settings.url") in [fault[:3] for fault in rest]
 
@@ -304,3 +304,48 @@ destinations:
 """
     (found,) = configuration.catalog(load(write(tmp_path, text), {}).settings).subscriptions
     assert found.traits == ("plan", "name", "first_name", "last_name", "firstName", "lastName")
+
+
+def test_what_no_list_can_do_is_refused_where_it_stands(tmp_path: Path) -> None:
+    text = """
+audiences: [{key: vip, query: "event('Order').count() >= 1"}]
+traits: [{key: orders, query: "event('Order').count()"}]
+destinations:
+  - name: ads
+    type: google_customer_match
+    settings: {client_id: a, client_secret: b, refresh_token: c, customer_id: 123-456}
+    connect:
+      - {audience: vip, interval: 5 hours, calls: [track]}
+      - {trait: orders}
+  - name: crm
+    type: pardot
+    settings: {business_unit_id: 0Uv000000000000000, client_id: a, client_secret: b, refresh_token: c}
+    connect: [{audience: vip, interval: 6 hours}]
+"""
+    assert [(line, path, message) for line, _, path, message in faults(tmp_path, text)] == [
+        (9, "destinations.0.connect.0.interval", "google_customer_match takes an update every 6 hours at most"),
+        (9, "destinations.0.connect.0.calls", "google_customer_match takes identify, and no track"),
+        (
+            10,
+            "destinations.0.connect.1.trait",
+            "google_customer_match keeps lists of people: an audience can go there, and no trait",
+        ),
+        (14, "destinations.1.connect.0.interval", "pardot gets each change at once; only lists have an interval"),
+    ]
+
+
+def test_a_lists_interval_is_the_connections_or_the_types(tmp_path: Path) -> None:
+    text = """
+audiences:
+  - {key: vip, query: "event('Order').count() >= 1"}
+  - {key: gone, query: "event('Order').count() >= 2"}
+destinations:
+  - name: ads
+    type: google_customer_match
+    settings: {client_id: a, client_secret: b, refresh_token: c, customer_id: 123-456}
+    connect: [{audience: vip, interval: 12 hours}, {audience: gone}]
+  - {name: topic, type: kafka, connect: [{audience: vip}]}
+"""
+    settings = configuration.open_configuration(write(tmp_path, text), {}).settings
+    assert configuration.list_intervals(settings) == {"ads": {"vip": 43_200.0, "gone": 21_600.0}}
+    assert [one.lists for one in configuration.catalog(settings).subscriptions] == [True, True, False]

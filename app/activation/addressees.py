@@ -32,12 +32,21 @@ def addressees(change: Change, choices: Mapping[str, IdChoice] = ALL) -> list[Ad
         choices = ALL
     trait = change.custom_trait("email")
     email = trait if isinstance(trait, str) and trait else None
-    everybody = _addressees(change.identifiers, email, choices)
+    all_of_them = _addressees(change.identifiers, email, choices)
     if change.told is None:
-        return everybody
+        return all_of_them
     # The trait may have come with the identifiers; and where it was the profile's one, telling it once more is no harm.
     told = set(_addressees(change.told, None, ALL))
-    return [each for each in everybody if each not in told]
+    return [each for each in all_of_them if each not in told]
+
+
+def everybody(identifiers: Sequence[tuple[str, str]], email: str | None) -> list[Addressee]:
+    """All under whom receivers may know a profile.
+
+    Args:
+        email: The custom trait; it counts where there is no other.
+    """
+    return _addressees(identifiers, email, ALL)
 
 
 def _addressees(

@@ -38,3 +38,8 @@ def check_headers(headers: Mapping[str, Secret]) -> str | None:
         if not value.reveal().isprintable():
             return f"the value of {name!r} has a line break or another character that no header may have"
     return None
+
+
+def check_digits(text: str) -> str | None:
+    """A number's digits, and nothing that would make another path of an address."""
+    return None if text.isascii() and text.isdigit() else "expected digits only"

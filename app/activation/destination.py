@@ -9,25 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from app.activation.fields import FieldName, as_it_is
 from app.activation.memory import Memory
-from app.activation.outcome import Outcome, Reason, Response, by_status
+from app.activation.outcome import Delivered, Outcome, Reason, Response, by_status
 from app.activation.payload import Payload
 from app.activation.request import Request, get, post, rebased, send
 from app.activation.settings import Secret, read_settings, schema_of, secrets_in
 from app.activation.token import TokenFlow
 from app.errors import Fault, SettingsError
 
+if TYPE_CHECKING:
+    from app.activation.lists.vendor import Lists, ListVendor
+
 __all__ = [
-    "Attempt", "Build", "Classify", "Configured", "Conversation", "Destination", "Limits", "Memory", "Place", "Request",
-    "Secret", "get", "post", "send", "settings_schema",
+    "Attempt", "Build", "Classify", "Configured", "Conversation", "Destination", "Erase", "Limits", "Memory", "Place",
+    "Request", "Secret", "forgotten", "get", "once", "post", "send", "settings_schema",
 ]  # fmt: skip
 
 S = TypeVar("S")
 MIB = 1024 * 1024
 UNAUTHORIZED = 401
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,37 @@ Build = Callable[[Sequence[Payload], S, int], Request]
 Classify = Callable[[Response, Sequence[Payload], float], Outcome]
 """(response, the request's payloads, Unix seconds now) → outcome, of the whole request or as Partial of its items."""
 Converse = Callable[[Sequence[Payload], S, Attempt], Conversation]
+
+
+def _everybody(payload: Payload, settings: object) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Erase(Generic[S]):
+    """How the vendor is asked to forget a person. A `delete` call makes an exchange of its own, one person each."""
+
+    converse: Callable[[Payload, S, Attempt], Conversation] | None = None
+    """None: the call goes out like any other."""
+    knows: Callable[[Payload, S], bool] = field(default=_everybody)
+    """Whether the payload carries what the vendor deletes by."""
+    needs: str = ""
+    """The setting without which it cannot be asked."""
+
+
+def forgotten(response: Response, now_s: float) -> Outcome:
+    """What a reply to a deletion means: whom the vendor does not know is forgotten already."""
+    return Delivered() if response.status == NOT_FOUND else by_status(response, now_s)
+
+
+def once(build: Callable[[Payload, S], Request]) -> Callable[[Payload, S, Attempt], Conversation]:
+    """A deletion in one request."""
+
+    def converse(payload: Payload, settings: S, attempt: Attempt) -> Conversation:
+        response = yield build(payload, settings)
+        return forgotten(response, attempt.now_s)
+
+    return converse
 
 
 def _as_they_are(limits: Limits, settings: object) -> Limits:
@@ -131,10 +166,14 @@ class Destination(Generic[S]):
     token: Callable[[S], TokenFlow | None] = field(default=_no_token)
     token_refused: Callable[[Response], bool] = field(default=_unauthorized)
     """Whether the reply says that the token is not accepted (any more); asked only where there is one."""
+    erase: Erase[S] | None = None
+    """None: the vendor cannot be asked, or nobody has written down how; receipts say so."""
     field_name: FieldName = as_it_is
     """What becomes of a key, so that two keys which become one are found when the configuration is checked."""
     enrich: tuple[str, ...] = ()
     """Keys of custom or computed traits that the vendor insists on; they go along where the profile has them."""
+    lists: ListVendor[S] | None = None
+    """Instead of `build` and `converse`: what is sent is not each change but, now and then, who is on a list."""
 
     @property
     def sends(self) -> bool:
@@ -166,7 +205,9 @@ class Destination(Generic[S]):
 
         def converse(payloads: Sequence[Payload], attempt: Attempt) -> Conversation:
             assert self.sends, f"{self.name} has no sender"
-            if self.converse is not None:
+            if payloads and payloads[0].is_erasure and self.erase is not None and self.erase.converse is not None:
+                made = self.erase.converse(payloads[0], settings, attempt)
+            elif self.converse is not None:
                 made = self.converse(payloads, settings, attempt)
             else:
                 made = _single(self, payloads, settings, attempt.now_s)
@@ -186,7 +227,18 @@ class Destination(Generic[S]):
             group=lambda payload: self.group(payload, settings),
             repeats=self.repeats,
             secrets=secrets_in(settings),
+            bars_erasure=lambda payload: self._bars_erasure(payload, settings),
+            lists=self.lists.bound(settings, finish) if self.lists is not None else None,
         )
+
+    def _bars_erasure(self, payload: Payload, settings: S) -> Reason | None:
+        if self.erase is None or (self.erase.needs and getattr(settings, self.erase.needs) is None):
+            return Reason.NOT_SUPPORTED
+        return None if self.erase.knows(payload, settings) else Reason.NO_IDENTIFIER
+
+
+def _not_supported(payload: Payload) -> Reason | None:
+    return Reason.NOT_SUPPORTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +258,15 @@ class Configured:
     repeats: bool
     secrets: tuple[Secret, ...] = field(repr=False)
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
+    bars_erasure: Callable[[Payload], Reason | None] = field(default=_not_supported)
+    """Why the vendor cannot be asked to forget the person of a `delete` call; None where it can be."""
+    lists: Lists | None = None
 
     def place(self, payload: Payload) -> Place | Reason:
         """With what it may share a request, or why it is nothing for this vendor. Raises InvalidPayload."""
+        if payload.is_erasure:
+            # It has its turn behind all that was told before it, whatever the vendor makes of it, and always alone.
+            return Place(payload.id, f"erase {payload.id}")
         if self.calls is not None and payload.call.get("type") not in self.calls:
             return Reason.UNSUPPORTED_CALL
         if self.needs and not set(self.needs) <= payload.ids.keys():

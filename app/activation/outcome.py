@@ -39,8 +39,10 @@ class Reason(StrEnum):
     NO_IDENTIFIER = "no_identifier"
     UNSUPPORTED_CALL = "unsupported_call"
     REPEATED = "repeated"
+    ERASED = "erased"
     EXPIRED = "expired"
     TOO_MANY_DEAD = "too_many_dead"
+    LIST_GONE = "list_gone"
 
 
 @dataclass(frozen=True, slots=True)

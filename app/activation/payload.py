@@ -19,9 +19,9 @@ class InvalidPayload(HeadwaterError):
 
 
 class Computation(msgspec.Struct, frozen=True):
-    """What the payload tells of."""
+    """What the payload tells of: a definition's answer, or an erasure, whose id is the regulation's."""
 
-    class_: Literal["audience", "trait"] = msgspec.field(name="class")
+    class_: Literal["audience", "trait", "erasure"] = msgspec.field(name="class")
     id: str
     key: str
 
@@ -40,11 +40,20 @@ class Payload(msgspec.Struct, frozen=True):
     origin: Origin
     computation: Computation
     call: JsonObject = msgspec.field(name="payload")
-    """The identify, track or group call."""
+    """The identify, track, group or delete call."""
+    absorbed: tuple[str, ...] = ()
+    """To lists only: profiles that are part of this one. What was said of them is said of it now."""
 
     @property
-    def kind(self) -> Literal["entered", "exited", "computed"]:
+    def is_erasure(self) -> bool:
+        """Whether it asks to forget the person."""
+        return self.computation.class_ == "erasure"
+
+    @property
+    def kind(self) -> Literal["entered", "exited", "computed", "erased"]:
         """Raises InvalidPayload where a membership is anything but true or false: that is not the same as false."""
+        if self.is_erasure:
+            return "erased"
         if self.computation.class_ == "trait":
             return "computed"
         if not isinstance(self.value, bool):

@@ -37,6 +37,8 @@ class Routed(NamedTuple):
     """The profile's id."""
     value: bytes
     headers: Headers
+    partition: int | None = None
+    """None: that of the profile. A list is kept in one place, whoever its members are."""
 
 
 class Router:
@@ -104,7 +106,7 @@ class _Plan:
 
     __slots__ = (
         "call", "computation", "destination", "enrichment", "event_names", "ids", "integrations", "key",
-        "key_property", "personas", "personas_alone", "renamed", "resends", "topic",
+        "key_property", "partition", "personas", "personas_alone", "renamed", "resends", "topic",
     )  # fmt: skip
 
     def __init__(self, subscription: Subscription, call: str, space: str, topics: Topics) -> None:
@@ -119,6 +121,7 @@ class _Plan:
         }
         self.topic = topics.destination(subscription.destination)
         self.destination = subscription.destination
+        self.partition = 0 if subscription.lists else None
         self.call = call
         self.ids = dict(subscription.ids)
         self.resends = subscription.resend_on_new_identifier
@@ -152,7 +155,7 @@ class _Plan:
             self._enrich(about, change, to)
             call["context"] = {"traits": about, "personas": self.personas} if about else self.personas_alone
         call["integrations"] = self.integrations
-        value = {
+        value: dict[str, object] = {
             "id": id_,
             "destination": self.destination,
             "profile": change.profile,
@@ -162,7 +165,9 @@ class _Plan:
             "computation": self.computation,
             "payload": call,
         }
-        return Routed(self.topic, key, encode(value), (("message-id", id_.encode()), JSON_TYPE))
+        if change.absorbed and self.partition is not None:
+            value["absorbed"] = change.absorbed
+        return Routed(self.topic, key, encode(value), (("message-id", id_.encode()), JSON_TYPE), self.partition)
 
     def _enrich(self, traits: dict[str, object], change: Change, to: Addressee) -> None:
         if to.email is not None:

@@ -22,6 +22,8 @@ COMMANDS = {
     "send": "app.cli.send",
     "explain": "app.cli.explain",
     "profile": "app.cli.profile",
+    "regulation": "app.cli.regulation",
+    "lists": "app.cli.lists",
     "import": "app.cli.migration.command",
 }
 """Command → its module, which has a function of that name; `import_` for a name that Python keeps for itself."""
@@ -36,6 +38,8 @@ SUMMARIES = {
     "send": "Produce recorded events.",
     "explain": "Tell why a profile is in or out, and until when.",
     "profile": "Show who a profile is; take an identifier out of it.",
+    "regulation": "Erase people, or keep them out; and the receipts.",
+    "lists": "Show who is on the lists that vendors keep, and compare.",
     "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""

@@ -95,7 +95,7 @@ class Splitter:
         async with Admin(self._brokers, self._settings.kafka.security) as admin:
             log = await refold(
                 admin, self._reader, self._topics, self._settings.kafka.partitions, found.profile_id, held,
-                known.identifier, catalog, until=None, at_ms=now_ms,
+                known.identifier, catalog, until=None, at_ms=now_ms, since=known.node.reborn(),
             )  # fmt: skip
         ready, _ = compile_ready(catalog.definitions)
         plan = compile_plan(ready)

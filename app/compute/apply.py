@@ -107,6 +107,23 @@ class Application:
         profile.armed_due = earliest(profile.armed_due, due_ms)
         self._origin = "live"
 
+    def erase(self) -> None:
+        """Take back all that was emitted, in the definitions' order; what it was stays unsaid. `pass_time` comes first.
+
+        Of the custom traits only the e-mail is left, which may be where the taking back has to go.
+        """
+        profile = self.profile
+        emitted, profile.emitted = profile.emitted, {}
+        profile.traits = {key: written for key, written in profile.traits.items() if key == "email"}
+        self._origin = "erasure"
+        for definition in self.plan.definitions:
+            value = emitted.get(definition.key)
+            if definition.kind == "audience" and value:
+                self._emit(definition, False, True)
+            elif definition.kind == "trait" and value is not None:
+                self._emit(definition, None, None)
+        self._origin = "live"
+
     def refresh(self) -> None:
         """Evaluate by a plan that is new to the profile; cells of definitions that are gone are dropped."""
         cells = self.profile.cells
@@ -214,6 +231,7 @@ class Application:
             computed=profile.emitted,
             origin=origin,
             told=told,
+            absorbed=tuple(profile.merging.absorbed) if profile.merging is not None else (),
         )
 
 

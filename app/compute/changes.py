@@ -9,7 +9,7 @@ import msgspec
 
 from app.definitions.model import Kind
 
-Origin = Literal["live", "backfill", "resync", "merge", "identifier", "split"]
+Origin = Literal["live", "backfill", "resync", "merge", "identifier", "erasure", "split"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -41,6 +41,8 @@ class Change(msgspec.Struct, frozen=True):
     origin: Origin = "live"
     told: tuple[tuple[str, str], ...] | None = None
     """Where the value is none that is new: the identifiers that have been told of it, so that only others are."""
+    absorbed: Sequence[str] = ()
+    """The profiles that are part of this one: what was said of them is said of it now."""
 
     def custom_trait(self, key: str) -> Any:
         """The value of a custom trait at that moment; None where there was none."""

@@ -58,6 +58,8 @@ class Subscription:
     """Pairs of (identifier type, which of its values go out); all of those that are not named, and all with exits."""
     resend_on_new_identifier: bool = True
     """Whether an identifier that is new to a profile is told of the values that the profile has already."""
+    lists: bool = False
+    """Whether the destination keeps lists. Its topic has one partition then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,14 @@ class Exchanges:
         Args:
             wanted: False when nothing that comes of it is of use any more; asked before each request.
         """
-        attempt = Attempt(self._around.clock.now_ms() // 1000, self._memory)
-        conversation = self._configured.converse(payloads, attempt)
+        return await self.carry(self._configured.converse(payloads, self.attempt()), wanted)
+
+    def attempt(self) -> Attempt:
+        """The surroundings of a try that begins now."""
+        return Attempt(self._around.clock.now_ms() // 1000, self._memory)
+
+    async def carry(self, conversation: Conversation, wanted: Callable[[], bool]) -> Ended:
+        """The same with a conversation that has been made already."""
         step = _begin(conversation)
         evidence = Evidence()
         while not isinstance(step, Ended):

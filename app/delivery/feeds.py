@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
-from app.delivery.sender import Sender
 from app.delivery.work import Record
 from app.stages.records import InRecord
 from app.transport.batches import TP, Batch
 
 WAITING_RECORDS_MAX = 4_000
 """Records of one partition that wait for their lane, from which on the partition is not fetched."""
+
+
+class Receiver(Protocol):
+    """What takes a topic's records: a sender, or the lane of lists."""
+
+    async def take(self, partition: int, records: Sequence[Record]) -> None: ...
+    def assign(self, partition: int, next_offset: int) -> None: ...
+    def revoke(self, partition: int) -> None: ...
+    def committable(self, partition: int) -> int | None: ...
+    async def suspend(self) -> None:
+        """End what must not go on when the topic's partitions may be another's."""
+        ...
 
 
 class Feed:
@@ -22,7 +34,7 @@ class Feed:
         hold: Called with True when the partition must not be fetched for now, and with False when it may be again.
     """
 
-    def __init__(self, tp: TP, sender: Sender, hold: Callable[[bool], None]) -> None:
+    def __init__(self, tp: TP, sender: Receiver, hold: Callable[[bool], None]) -> None:
         self.tp = tp
         self.sender = sender
         self._hold = hold
@@ -84,7 +96,7 @@ class Feeds:
 
     def __init__(
         self,
-        senders: Mapping[str, Sender],
+        senders: Mapping[str, Receiver],
         hold: Callable[[TP, bool], None],
         shared: Callable[[Mapping[str, int]], None],
     ) -> None:
@@ -104,7 +116,9 @@ class Feeds:
         return {tp: offset for tp, offset in found.items() if offset is not None}
 
     async def checkpoint(self, revoked: Iterable[TP]) -> None:
-        """Nothing to finish: what is not settled by now is sent again by the next owner, under the same ids."""
+        """Nothing for senders: what is not settled is sent again by the next owner. Lists have one writer at a time."""
+        topics = {tp.topic for tp in revoked}
+        await asyncio.gather(*(self._senders[topic].suspend() for topic in topics if topic in self._senders))
 
     def assigned(self, partitions: Iterable[TP], generation: int) -> None:
         """Every assignment starts over from what is committed: requests in flight may be repeated, none is lost."""

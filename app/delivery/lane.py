@@ -10,13 +10,15 @@ tells. So a simulation runs the very same one.
 
 Order: at most one payload of a profile is on its way, from its first try until it is settled; the later ones wait
 behind it. First tries go before retries.
+
+Of an erased profile nothing is sent any more but what the erasure itself tells; the rest is filtered.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 
 from app.activation.destination import Configured, Place
@@ -44,8 +46,10 @@ class Lane:
         *,
         jitter: Callable[[], float],
         observe: Callable[[Fact], None],
+        erased: Container[str] = frozenset(),
     ) -> None:
-        """`jitter` gives numbers uniform in [0, 1); `observe` hears every fact, at once."""
+        """`jitter` gives numbers uniform in [0, 1); `observe` hears every fact, at once; `erased` has the ids of erased
+        profiles: when there are more, `drop_erased` is to be called."""
         self.in_flight = 0
         """Requests."""
         self.answered = 0
@@ -64,6 +68,9 @@ class Lane:
         self._due: list[tuple[float, int, Item]] = []
         """Heap of (when, ordinal, item)."""
         self._ordinal = count()
+        self._erased = erased
+        self.dropped: Counter[str] = Counter()
+        """Erased profile → how many of its payloads were filtered here, until its deletion is settled."""
 
     def assign(self, partition: int, next_offset: int) -> None:
         """The partition is ours from this offset on; what an earlier assignment left is dropped."""
@@ -156,6 +163,10 @@ class Lane:
                 continue
             assert value is not None
             progress.stamp(payload.at)
+            if self._is_void(payload):
+                self._count_void(payload)
+                progress.settle(offset)
+                continue
             if isinstance(place, Reason):
                 progress.settle(offset)
                 self._observe(Settled("filtered", place, payload, attempts=0))
@@ -225,6 +236,50 @@ class Lane:
         )
         return [dead for dead in found if dead is not None]
 
+    def pass_over(self, batch: Batch, reason: Reason) -> None:
+        """A batch was not sent, because nothing can be made of it."""
+        self.in_flight -= 1
+        self.answered += 1
+        if batch.probe:
+            self._gate.probe_unsent()
+        for item in batch.items:
+            if not item.progress.revoked:
+                self._observe(Settled("filtered", reason, item.payload, item.attempts))
+                self._done(item)
+
+    def drop_erased(self) -> None:
+        """Filter what waits here of erased profiles, but for what their erasure tells."""
+        for progress in self._partitions.values():
+            for profile in [each for each in progress.held if each in self._erased]:
+                for item in [each for each in progress.held[profile] if self._is_void(each.payload)]:
+                    progress.held[profile].remove(item)
+                    progress.behind -= 1
+                    self._count_void(item.payload)
+                    progress.settle(item.offset)
+        for item in [each for each in self._fresh if self._is_void(each.payload)]:
+            self._fresh.remove(item)
+            self._count_void(item.payload)
+            item.progress.settle(item.offset)
+        for item in [each for each in self._freed if self._is_void(each.payload)]:
+            self._freed.remove(item)
+            self._drop(item)
+        for item in [each for _, _, each in self._due if self._is_void(each.payload)]:
+            self._drop(item)
+        self._due = [entry for entry in self._due if not self._is_void(entry[2].payload)]
+        heapq.heapify(self._due)
+
+    def _is_void(self, payload: Payload) -> bool:
+        return payload.profile in self._erased and payload.origin != "erasure"
+
+    def _count_void(self, payload: Payload) -> None:
+        self.dropped[payload.profile] += 1
+        self._observe(Settled("filtered", Reason.ERASED, payload, attempts=0))
+
+    def _drop(self, item: Item) -> None:
+        """One that its profile is held for."""
+        self._count_void(item.payload)
+        self._done(item)
+
     def buried(self, dead: Dead, now_s: float) -> None:
         """The broker has acked the dead letter."""
         self.answered += 1
@@ -266,6 +321,9 @@ class Lane:
     def _settle_one(
         self, item: Item, outcome: Outcome, batched: int, partial: bool, evidence: Evidence, message: str, now_s: float
     ) -> Dead | None:
+        if not isinstance(outcome, Delivered) and self._is_void(item.payload):
+            self._drop(item)  # neither tried again nor kept as a dead letter
+            return None
         match outcome:
             case Delivered():
                 self._observe(Settled("delivered", None, item.payload, item.attempts + 1))

@@ -11,6 +11,7 @@ from app.delivery.breaker import BreakerState
 from app.delivery.exchange import Deliver
 from app.delivery.gate import LaneState
 from app.delivery.lane import Lane
+from app.delivery.list_update import Counted
 from app.delivery.work import Fact, Settled, StateChanged
 from app.events.dates import instant
 from app.observability import catalogue, logs
@@ -45,6 +46,18 @@ class DeliveryMetrics:
                     if outcome == "delivered" and payload is not None:
                         age_s = (self._clock.now_ms() - (instant(payload.at) or 0)) / 1_000
                         metrics[catalogue.END_TO_END].labels(name).observe(max(0.0, age_s))
+
+        return observe
+
+    def lists(self, name: str) -> Callable[[Counted], None]:
+        """Told what becomes of payloads, members and updates of lists."""
+        metrics = self._metrics
+
+        def observe(fact: Counted) -> None:
+            if fact.outcome in ("done", "failed"):
+                metrics[catalogue.LIST_RUNS].labels(name, fact.outcome).inc()
+            else:
+                metrics[catalogue.DELIVERIES].labels(name, fact.outcome).inc(fact.count)
 
         return observe
 

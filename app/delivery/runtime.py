@@ -11,16 +11,21 @@ from dataclasses import replace
 from app import configuration
 from app.activation.destination import Configured
 from app.clock import SystemClock
-from app.delivery.feeds import Feeds
+from app.delivery.erasures import Erasures
+from app.delivery.feeds import Feeds, Receiver
 from app.delivery.guard import Guard
 from app.delivery.lane import Lane
 from app.delivery.limiter import Limiter
+from app.delivery.list_lane import ListLane
+from app.delivery.list_parts import Lists
 from app.delivery.observe import DeliveryMetrics
 from app.delivery.retry import RetrySettings
 from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
-from app.delivery.watch import Watch
+from app.delivery.watch import Watch, Watched
 from app.delivery.work import LaneSettings
+from app.kafka.admin import Admin
+from app.kafka.consumer import BulkReader
 from app.kafka.producer import ProduceError, Producer
 from app.observability import logs, run_file, tasks
 from app.observability.failpoints import Failpoint, failpoint
@@ -61,18 +66,27 @@ class Runtime:
         self.metrics = Metrics("delivery")
         self.observed = DeliveryMetrics(self.metrics, self.clock)
         self.producer = Producer(options.brokers, settings.kafka.security)
+        self.admin = Admin(options.brokers, settings.kafka.security)
+        reader = BulkReader(options.brokers, settings.kafka.security)
+        self.erasures = Erasures(self.topics.regulations, self.admin, reader, self.clock, self._drop_erased)
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
         self.limiters: dict[str, Limiter] = {}
-        self.watches: list[Watch] = []
+        self.watches: list[Watched] = []
         self.rates: dict[str, float] = {}
-        senders = {
+        destinations = configuration.destinations(settings)
+        self.senders: Mapping[str, Sender] = {
             self.topics.destination(name): self._sender(name, configured)
-            for name, configured in configuration.destinations(settings).items()
+            for name, configured in destinations.items()
             if configured.sends  # else the topic itself is the delivery
         }
-        self.senders: Mapping[str, Sender] = senders
-        self.feeds = Feeds(senders, lambda tp, full: self.app.hold(tp, full), self._share)
+        intervals_s = configuration.list_intervals(settings)
+        self.lists: Mapping[str, ListLane] = {
+            self.topics.destination(name): self._list_lane(name, destinations[name], intervals_s[name])
+            for name in intervals_s
+        }
+        self.receivers: Mapping[str, Receiver] = {**self.senders, **self.lists}
+        self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share)
         self.app = BatchApp(
             AppOptions(
                 group=group_of(settings),
@@ -99,6 +113,7 @@ class Runtime:
             ),
             jitter=random.random,
             observe=self.observed.facts(name),
+            erased=self.erasures.profiles,
         )
         around = Surroundings(
             clock=self.clock,
@@ -119,12 +134,38 @@ class Runtime:
         )  # fmt: skip
         return sender
 
+    def _drop_erased(self) -> None:
+        for sender in self.senders.values():
+            sender.drop_erased()
+
+    def _list_lane(self, name: str, configured: Configured, intervals_s: Mapping[str, float]) -> ListLane:
+        self.rates[name] = configured.limits.requests_per_s
+        limiter = self.limiters[name] = Limiter(self.rates[name], clock=self.clock)
+        lists = Lists(
+            self.options, self.settings, self.topics, self.producer, self.observed, clock=self.clock,
+            deliver=self.transport.send, publish=self._publish, turn=limiter.acquire,
+            age_s=self._heartbeat_age_s, failpoint=_failpoint,
+        )  # fmt: skip
+        lane = lists.lane(name, configured, intervals_s)
+        topic = self.topics.destination(name)
+        self.watches.append(
+            lists.watch(name, lane, lambda: self.feeds.waiting(topic), timeout_s=configured.limits.timeout_s)
+        )
+        return lane
+
+    def _heartbeat_age_s(self) -> tuple[float, float]:
+        """Of the last good one, and how old it may be."""
+        return self.app.heartbeat_age_s(), self.app.session_s
+
     def _share(self, held: Mapping[str, int]) -> None:
         """The share of a destination's rate is the share of its topic's partitions."""
         for name, limiter in self.limiters.items():
-            partitions = held[self.topics.destination(name)]
-            limiter.set_share(partitions, self.settings.kafka.partitions)
-            self.observed.rate(name, self.rates[name] * partitions / self.settings.kafka.partitions)
+            topic = self.topics.destination(name)
+            of = 1 if topic in self.lists else self.settings.kafka.partitions
+            limiter.set_share(held[topic], of)
+            self.observed.rate(name, self.rates[name] * held[topic] / of)
+        for topic, lane in self.lists.items():
+            lane.own(held[topic] > 0)
 
     async def _publish(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         while True:
@@ -142,28 +183,32 @@ class Runtime:
         address = await probe.start()
         stack.push_async_callback(probe.stop)
         run_file.write(self.options.data_dir, self.options.name, {"health": address})
-        self.health.check("assignment", lambda: "" if self.app.joined or not self.senders else "waiting")
+        self.health.check("assignment", lambda: "" if self.app.joined or not self.receivers else "waiting")
         await self.producer.start()
         stack.push_async_callback(self.producer.stop)
         stack.push_async_callback(self.transport.close)
         supervised = [asyncio.create_task(sender.run(), name=topic) for topic, sender in self.senders.items()]
+        supervised += [asyncio.create_task(lane.run(), name=topic) for topic, lane in self.lists.items()]
         for watch in self.watches:
             watch.watchdog.start(asyncio.get_running_loop())
             stack.callback(watch.watchdog.stop)
         supervised.append(asyncio.create_task(self._beat(), name="beat"))
         stack.push_async_callback(tasks.cancel, supervised)
-        if self.senders:
+        if self.receivers:
+            await stack.enter_async_context(self.admin)
+            await self.erasures.catch_up()
+            supervised.append(asyncio.create_task(self.erasures.run(), name="erasures"))
             self._add_agents()
             stack.push_async_callback(self._stop)
             await self.app.start()
             supervised.append(asyncio.create_task(self._crashed(), name="faust"))
-        log.info("started", health=address, destinations=sorted(self.lanes))
+        log.info("started", health=address, destinations=sorted(self.rates))
         await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
     def _add_agents(self) -> None:
         """One agent per destination: what each does is take its batches to its lane."""
-        for topic in self.senders:
+        for topic in self.receivers:
 
             @self.app.agent(topic, f"send.{topic}")
             async def send(batches: AsyncIterable[Batch]) -> None:

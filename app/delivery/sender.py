@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.activation.destination import Configured
-from app.activation.outcome import Response
+from app.activation.outcome import Delivered, Reason, Response
+from app.activation.payload import Payload
 from app.clock import Clock
 from app.delivery import exchange
 from app.delivery.dead_letter import Position, dead_letter, position_headers
 from app.delivery.exchange import FENCE_CHECK_S, Deliver, Exchanges
 from app.delivery.lane import Lane
 from app.delivery.work import Batch, Dead, Record
+from app.stages import regulations
 from app.topics import Topics
 
 Publish = Callable[[str, bytes | None, bytes, Sequence[tuple[str, bytes]]], Awaitable[None]]
@@ -60,6 +62,7 @@ class Sender:
         )
         self._topic = topics.destination(name)
         self._dead_topic = topics.destination_dead(name)
+        self._receipts_topic = topics.regulations
         self._slots = asyncio.Semaphore(configured.limits.in_flight_max)
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
@@ -92,6 +95,9 @@ class Sender:
         self._lane.revoke(partition)
         self._stir()
 
+    async def suspend(self) -> None:
+        """Nothing has to end: requests in flight may be repeated by the next owner, and do no harm."""
+
     def committable(self, partition: int) -> int | None:
         """The offset that may be committed; None for a partition that is not ours."""
         return self._lane.committable(partition)
@@ -113,6 +119,11 @@ class Sender:
     def resume(self) -> None:
         """By hand, after a pause, a brake or a receiver that was gone."""
         self._lane.resume(self._around.clock.monotonic_s())
+        self._stir()
+
+    def drop_erased(self) -> None:
+        """There are more erased profiles."""
+        self._lane.drop_erased()
         self._stir()
 
     def stop(self) -> None:
@@ -153,13 +164,23 @@ class Sender:
                 return batch
 
     async def _serve(self, batch: Batch) -> None:
-        dead = await self._send(batch)
+        first = batch.payloads[0]  # a deletion is a batch of its own
+        barred = self._configured.bars_erasure(first) if first.is_erasure else None
+        dead: list[Dead] = []
+        if barred is None:
+            dead = await self._send(batch)
+        else:
+            await self._receipt(first, "no_identifier" if barred is Reason.NO_IDENTIFIER else "not_supported")
+            self._lane.pass_over(batch, barred)
         self._stir()
         await self._bury(dead)
         self._slots.release()
 
     async def _send(self, batch: Batch) -> list[Dead]:
         ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted)
+        first = batch.payloads[0]
+        if first.is_erasure and isinstance(ended.outcome, Delivered):
+            await self._receipt(first, "delivered")
         return self._lane.settle(
             batch,
             ended.outcome,
@@ -191,8 +212,20 @@ class Sender:
             if one.item is not None:
                 headers.append(("message-id", one.item.payload.id.encode()))
             await self._around.publish(self._dead_topic, one.key, value, headers)
+            if one.item is not None and one.item.payload.is_erasure:
+                await self._receipt(one.item.payload, "refused", one.reason)
             self._lane.buried(one, self._around.clock.monotonic_s())
             self._stir()
+
+    async def _receipt(self, payload: Payload, outcome: regulations.SettledOutcome, reason: str = "") -> None:
+        """What became of a deletion, acknowledged before it counts as settled: a receipt must not wait for ever."""
+        settled = regulations.Settled(
+            payload.computation.id, payload.id, payload.profile, self._name, outcome,
+            dropped=self._lane.dropped.pop(payload.profile, 0), reason=reason,
+        )  # fmt: skip
+        key, value, headers = regulations.record(settled)
+        assert value is not None
+        await self._around.publish(self._receipts_topic, key, value, headers)
 
     def _stir(self) -> None:
         """Something happened: whoever waits looks again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from app.clock import Clock
 from app.delivery.lane import Lane
@@ -11,6 +12,14 @@ from app.observability.watchdog import Watchdog
 
 TIMEOUTS_MIN = 2.0
 """A stall is at least so many of the destination's request time-outs: within one, a vendor may just be slow."""
+
+
+class Watched(Protocol):
+    """What is looked at once a second."""
+
+    watchdog: Watchdog
+
+    def beat(self) -> None: ...
 
 
 class Watch:

@@ -49,6 +49,15 @@ class Node:
     apart: dict[Identifier, int] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
 
+    def reborn(self) -> dict[str, int]:
+        """`type:value` → when it was added, ms, of each identifier that was taken out, erased where it had gone, and
+        added again as a new one. What is in the log of it from before that was erased."""
+        return {
+            f"{kind}:{value}": self.ids[kind, value]
+            for kind, value, _, at_ms, _ in self.parted
+            if (kind, value) in self.ids and ((kind, value) not in self.apart or self.ids[kind, value] > at_ms)
+        }
+
 
 class Breach(IntEnum):
     """Whether a limit stands in the way."""
@@ -97,6 +106,8 @@ class Graph:
         self.created = created
         self.owners: dict[Identifier, str] = {}
         self.nodes: dict[str, Node] = {}
+        self.spent: set[str] = set()
+        """Ids of erased profiles, so far as they may be asked for."""
 
     def resolve(
         self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int, said_ms: int | None = None
@@ -184,7 +195,7 @@ class Graph:
     def _create(self, usable: Sequence[Identifier], at_ms: int) -> tuple[str, list[Identifier], Breach]:
         """A new profile, what fits into it, and how final it is that the rest does not."""
         self.created += 1
-        profile = str(profile_id(*usable[0]))
+        profile = self._new_id(usable[0])
         self.nodes[profile] = Node(self.created)
         if self._breach([], usable, at_ms) is Breach.NONE:
             return profile, list(usable), Breach.FOR_GOOD
@@ -197,6 +208,21 @@ class Graph:
             else:
                 aside = min(aside, breach)
         return profile, fits, aside
+
+    def _new_id(self, first: Identifier) -> str:
+        """Called by its first identifier; by another name where whoever was called so has been erased."""
+        erased = 0
+        while (profile := str(profile_id(*first, erased))) in self.spent:
+            erased += 1
+        return profile
+
+    def erase(self, profile: str) -> Node:
+        """Forget a profile; gives what it was. Its id, and those of all that it had taken in, are spent."""
+        node = self.nodes.pop(profile)
+        for each in node.ids:
+            self.owners.pop(each, None)
+        self.spent.update((profile, *(loser for loser, _, _ in node.absorbed)))
+        return node
 
     def _hold(self, profile: str, fresh: Iterable[Identifier], at_ms: int) -> None:
         node = self.nodes[profile]

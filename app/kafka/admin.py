@@ -188,7 +188,7 @@ class Admin:
                 raise KafkaConnectionError(f"{spec.name} has partitions without a leader")
 
     async def _check(self, specs: Sequence[TopicSpec], there: Mapping[str, TopicFacts]) -> None:
-        settings = await self._topic_settings([spec.name for spec in specs])
+        settings = await self.topic_settings([spec.name for spec in specs])
         faults: list[str] = []
         for spec in specs:
             partitions = there[spec.name].partitions
@@ -201,7 +201,8 @@ class Admin:
         if faults:
             raise TopicError(faults)
 
-    async def _topic_settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    async def topic_settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Kafka's settings of these topics, which must be there: topic → setting → value, as text."""
         if not names:
             return {}
 

@@ -179,6 +179,24 @@ SET_ASIDE = _counter(
     "Messages of which an identifier was left aside, because a limit of identity stood in the way.",
     "Rising: several people share a device or an address, or a limit is too low (identity.limits).",
 )
+SUPPRESSED = _counter(
+    "messages_suppressed_total",
+    ("topic",),
+    "Messages that were dropped where they came in, because one of their identifiers is suppressed.",
+    "Rising for long: a source goes on sending people who asked not to be known; stop it there.",
+)
+ERASED = _counter(
+    "profiles_erased_total",
+    (),
+    "Profiles that were erased.",
+    "Without a request of yours: `headwater regulation list` says what was asked for and when.",
+)
+ERASED_LATE = _counter(
+    "records_after_erasure_total",
+    (),
+    "Records that came for a profile after it had been erased, and were dropped.",
+    "A few behind an erasure are normal. For hours: a partition of events.raw has not caught up with identity.",
+)
 RESTORED = _counter(
     "restored_records_total",
     ("topic", "partition"),
@@ -249,6 +267,12 @@ DELIVERIES = _counter(
     ("destination", "outcome"),
     "Payloads settled or tried, by outcome: delivered, retry, rejected, paused, filtered.",
     "retry growing: the vendor is slow or refuses; rejected growing: read the dead letters; paused: new credentials.",
+)
+LIST_RUNS = _counter(
+    "list_runs_total",
+    ("destination", "status"),
+    "Updates of lists that came to an end: done, or failed.",
+    "failed growing: `headwater lists status` has the reason; what could not be sent is sent by the next update.",
 )
 DELIVERY_SECONDS = _histogram(
     "delivery_seconds",

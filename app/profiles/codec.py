@@ -7,6 +7,7 @@
     └─────────┴────────┴──────────┴───────┴───────────────┴──────────────────────────────────────────────────────────┘
 
 Version 2 is one whose long lists are kept in parts (`app.profiles.parts`): extensions with their names stand for them.
+Version 3 is one that was erased: it has no body.
 Big-endian. The checksum covers everything behind it. `w` and `armed_due` stand in front so that restoring can compare
 and index records without decoding them.
 """
@@ -24,7 +25,7 @@ from app.profiles import parts
 from app.profiles.merging import Merging, Parked
 from app.profiles.state import Cell, Profile
 
-WHOLE, IN_PARTS = 1, 2
+WHOLE, IN_PARTS, ERASED = 1, 2, 3
 WHOLE_BYTES_MAX = 16 * 1024
 """From there on a profile's long lists are kept in parts."""
 _HEAD = struct.Struct(">BIqIq")
@@ -42,6 +43,8 @@ class CorruptProfile(Exception):
 
 def encode(profile: Profile, epoch: int) -> bytes:
     """A profile's bytes, whole, under a source epoch (32 bits of the source topic's id)."""
+    if profile.erased:
+        return _framed(ERASED, profile, epoch, b"")
     return _encode(WHOLE, profile, profile.cells, _merging(profile), epoch)
 
 
@@ -74,6 +77,10 @@ def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], merging: 
             merging,
         )
     )
+    return _framed(version, profile, epoch, body)
+
+
+def _framed(version: int, profile: Profile, epoch: int, body: bytes) -> bytes:
     rest: bytes = _BEHIND_CRC.pack(profile.w, epoch, profile.armed_due) + body
     return bytes((version,)) + _crc32c(rest).to_bytes(4, "big") + rest
 
@@ -90,6 +97,9 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     check(data)
     profile = Profile()
     _, _, profile.w, _, profile.armed_due = _HEAD.unpack_from(data)
+    if data[0] == ERASED:
+        profile.erased, profile.indexed_due = True, profile.armed_due
+        return profile
     body = _decoder.decode(memoryview(data)[_HEAD.size :])
     clock, sequence, plan, identifiers, traits, cells, emitted, merging = body
     profile.clock = clock
@@ -120,7 +130,7 @@ def check(data: bytes) -> None:
     Raises:
         CorruptProfile: if they are not.
     """
-    if len(data) < _HEAD.size or data[0] not in (WHOLE, IN_PARTS):
+    if len(data) < _HEAD.size or data[0] not in (WHOLE, IN_PARTS, ERASED):
         raise CorruptProfile(f"a profile of {len(data)} bytes and version {data[0] if data else 'none'}")
     if int.from_bytes(data[1:5], "big") != _crc32c(data[5:]):
         raise CorruptProfile("a profile whose checksum is wrong")
@@ -131,8 +141,13 @@ def w_of(data: bytes) -> int:
     return _HEAD.unpack_from(data)[2]  # type: ignore[no-any-return]
 
 
+def is_erased(data: bytes) -> bool:
+    """Whether a profile was erased."""
+    return data[0] == ERASED
+
+
 def plan_of(data: bytes) -> int:
-    """The version of the plan that evaluated a profile last, without decoding the rest."""
+    """The version of the plan that evaluated a profile last, without decoding the rest; of one that is not erased."""
     return _front_decoder.decode(memoryview(data)[_HEAD.size :])[2]
 
 

@@ -25,12 +25,13 @@ class Profile:
         indexed_due: The due time under which the timer index has it. Not encoded: it equals `armed_due` at rest.
         merging: What it remembers of merges; None for nothing, as nearly always.
         parts: Names of the parts that the store holds for it (`app.profiles.parts`); not encoded by itself.
+        erased: Whether it was erased: then it has nothing but `w`, and `armed_due`, when this too is forgotten.
         emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent.
     """
 
     __slots__ = (
-        "armed_due", "cells", "clock", "emitted", "identifiers", "indexed_due", "merging", "parts", "plan", "sequence",
-        "traits", "w",
+        "armed_due", "cells", "clock", "emitted", "erased", "identifiers", "indexed_due", "merging", "parts", "plan",
+        "sequence", "traits", "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class Profile:
         self.indexed_due = 0
         self.merging: Merging | None = None
         self.parts: frozenset[bytes] = frozenset()
+        self.erased = False
         self.identifiers: list[tuple[str, str]] = []
         self.traits: dict[str, list[Any]] = {}
         self.cells: dict[str, Cell] = {}

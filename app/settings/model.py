@@ -171,6 +171,8 @@ class Delivery:
     """Payloads of one lane waiting for another try; at the limit the lane stops reading."""
     in_flight_max: int = 64
     """Requests of one lane under way at once."""
+    list_first_wait_s: float = 60.0
+    """From a list's first member to its first update, so that an audience that comes in goes out whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,27 @@
 
 | key | value |
 |---|---|
-| `type:value` | `{"profile"}`: whose that identifier is |
-| U+001F, version of the rules, JSON of a message's usable identifiers | `{"profile", "ids"}`: a verdict, where some
-were left aside: whose such a message is, and those that are the profile's |
+| `type:value` | `{"profile"}`: whose that identifier is; nothing: nobody's any more |
+| U+001F, version of the rules, hash of a message's usable identifiers | `{"profile", "holds"}`: a verdict, where some
+were left aside: whose such a message is, and the places of those that are the profile's |
+| U+001E, hash of an identifier | `{}`: it is suppressed; nothing: it is not any more |
+| U+001D, profile | `{}`: it was erased, so verdicts that name it are void |
 | U+0000 `answered` | `{"upto"}`: every request of this partition up to that offset of `events.raw` has been answered,
 by records before this one |
 
-The topic is compacted, and the cache's store is its fold: the last value of each key.
+The topic is compacted, and the cache's store is its fold: the last value of each key. What names a person is the key of
+one identifier, and nothing else: so whoever is erased leaves nothing behind when these are deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 
 import msgspec
 import orjson
 
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
@@ -29,12 +34,17 @@ FRONT_MAX = 200_000
 """How many identifiers are held decoded before the store."""
 
 _VERDICT = b"\x1f"
+_SUPPRESSED = b"\x1e"
+"""Alone, as a key, it says that there are such keys, or erased profiles; local."""
+_ERASED = b"\x1d"
+_REGULATED = (_SUPPRESSED[0], _ERASED[0])
+_HASH_BYTES = 16
 _JSON = (("content-type", b"application/json"),)
 
 
 class _Value(msgspec.Struct):
     profile: str = ""
-    ids: list[tuple[str, str]] = []
+    holds: list[int] = []
     upto: int = -1
 
 
@@ -48,7 +58,8 @@ def identifier_key(identifier: Identifier) -> bytes:
 
 def verdict_key(usable: Sequence[Identifier], version: str) -> bytes:
     """The key of a verdict, by the rules under which it was found; no type begins with a control character."""
-    return b"%b%b%b" % (_VERDICT, version.encode(), orjson.dumps(usable))
+    hashed = blake2b(orjson.dumps(usable), digest_size=_HASH_BYTES).digest()
+    return b"%b%b%b" % (_VERDICT, version.encode(), hashed)
 
 
 def of_profile(profile: str) -> Callable[[Identifier], OutRecord]:
@@ -59,7 +70,28 @@ def of_profile(profile: str) -> Callable[[Identifier], OutRecord]:
 
 def verdict(usable: Sequence[Identifier], version: str, profile: str, holds: Sequence[Identifier]) -> OutRecord:
     """Messages with just these identifiers belong to a profile; of the identifiers, it has some."""
-    return verdict_key(usable, version), orjson.dumps({"profile": profile, "ids": holds}), _JSON
+    places = [place for place, each in enumerate(usable) if each in holds]
+    return verdict_key(usable, version), orjson.dumps({"profile": profile, "holds": places}), _JSON
+
+
+def forgotten(identifier: Identifier) -> OutRecord:
+    """The identifier is nobody's as far as is known."""
+    return identifier_key(identifier), None, _JSON
+
+
+def suppressed(hashed: bytes) -> OutRecord:
+    """Nothing of an identifier may come in, which is given by its hash."""
+    return _SUPPRESSED + hashed, b"{}", _JSON
+
+
+def lifted(hashed: bytes) -> OutRecord:
+    """It may come in again."""
+    return _SUPPRESSED + hashed, None, _JSON
+
+
+def erased(profile: str) -> OutRecord:
+    """The profile is no more, and its id is never given again."""
+    return _ERASED + profile.encode(), b"{}", _JSON
 
 
 def answered(upto: int) -> OutRecord:
@@ -69,7 +101,20 @@ def answered(upto: int) -> OutRecord:
 
 def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None]], last_offset: int) -> None:
     """Write a stretch of the topic into the cache's store, with its last offset; blocks."""
-    store.write({key: value for key, value in records if key is not None and value is not None}, last_offset)
+    store.write(_folded(records), last_offset)
+
+
+def _folded(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[bytes, bytes | None]:
+    """The last value of each key."""
+    writes = {key: value for key, value in records if key}
+    if any(key[0] in _REGULATED for key in writes):
+        writes[_SUPPRESSED] = b""
+    return writes
+
+
+def _identifier(key: bytes) -> Identifier:
+    kind, _, text = key.decode().partition(":")
+    return kind, text
 
 
 Owner = tuple[bytes, int]
@@ -92,8 +137,10 @@ class Assignments:
         self._owners: dict[str, Owner] = {}
         self.front: dict[Identifier, Owner] = {}
         """Those that were loaded or assigned lately; what is not here may still be in the store."""
-        self.verdicts: dict[tuple[Identifier, ...], tuple[Owner, list[Identifier]]] = {}
-        """The same, of usable identifiers together: whose, and those that are the profile's."""
+        self.verdicts: dict[bytes, tuple[Owner, list[int]]] = {}
+        """By key: whose messages with some usable identifiers are, and the places of those that are the profile's."""
+        self._is_regulated = False
+        """Whether anybody was ever suppressed or erased: else nothing has to be looked up for it."""
         self.answered = -1
         """Every request up to this offset of `events.raw` has been answered."""
         self.reload()
@@ -104,18 +151,23 @@ class Assignments:
         self.verdicts.clear()
         held = self._state.get(ANSWERED)
         self.answered = _decode(held).upto if held is not None else -1
+        self._is_regulated = self._state.get(_SUPPRESSED) is not None
 
     def process(self, records: Sequence[InRecord]) -> Work:
         """Take in a batch of `identity.assignments`: from now on it is what is known, and its writes the store's."""
         work = Work(src_next=records[-1].offset + 1)
         work.facts.records = len(records)
-        for record in records:
-            if record.key is not None and record.value is not None:
-                work.writes[record.key] = record.value
+        work.writes = _folded((record.key, record.value) for record in records)
         self._make_room(len(work.writes))
         for key, value in work.writes.items():
-            if value is not None:
+            if key[0] in _REGULATED:
+                self._is_regulated = True
+                self.verdicts.clear()
+            elif value is not None:
                 self._learn(key, _decode(value))
+            else:
+                self.front.pop(_identifier(key), None)
+                work.facts.forgotten.append(key)
         self._state.push(work.writes)
         return work
 
@@ -126,11 +178,28 @@ class Assignments:
         wanted = [each for each in wanted if each not in self.front]
         self._learn_all([identifier_key(each) for each in wanted])
 
-    def load_verdicts(self, together: Iterable[tuple[Identifier, ...]]) -> None:
-        """Have in `verdicts` all of these that are known."""
-        wanted = list(dict.fromkeys(together))
-        self._make_room(len(wanted))
-        self._learn_all([verdict_key(each, self._version) for each in wanted if each not in self.verdicts])
+    def load_verdicts(self, together: Iterable[Sequence[Identifier]]) -> list[bytes]:
+        """Have in `verdicts` all of these that are known and not void; gives their keys, in order."""
+        keys = [verdict_key(each, self._version) for each in together]
+        self._make_room(len(keys))
+        wanted = [each for each in dict.fromkeys(keys) if each not in self.verdicts]
+        self._learn_all(wanted)
+        if self._is_regulated:
+            found = {key: self.verdicts[key][0][0] for key in wanted if key in self.verdicts}
+            gone = self._state.get_many([_ERASED + profile for profile in found.values()]) if found else []
+            for key, erased_ in zip(found, gone, strict=True):
+                if erased_ is not None:
+                    del self.verdicts[key]
+        return keys
+
+    def suppressed(self, identifiers: Iterable[Identifier]) -> frozenset[Identifier]:
+        """Those of which nothing may come in. To be asked of what has been loaded: whose is known is not suppressed."""
+        if not self._is_regulated:
+            return frozenset()
+        unknown = [each for each in dict.fromkeys(identifiers) if each not in self.front]
+        keys = [_SUPPRESSED + identifier_hash(each) for each in unknown]
+        held = self._state.get_many(keys) if keys else []
+        return frozenset(each for each, value in zip(unknown, held, strict=True) if value is not None)
 
     def _make_room(self, count: int) -> None:
         """Before anything is loaded: what a batch has loaded stays until its end."""
@@ -151,11 +220,9 @@ class Assignments:
             # A repeat after a crash of `link` may be of less than was answered before.
             self.answered = max(self.answered, value.upto)
         elif not key.startswith(_VERDICT):
-            kind, _, text = key.decode().partition(":")
-            self.front[kind, text] = self._owner(value.profile)
+            self.front[_identifier(key)] = self._owner(value.profile)
         elif key.startswith(self._version.encode(), 1):
-            usable = tuple((kind, text) for kind, text in orjson.loads(key[1 + len(self._version) :]))
-            self.verdicts[usable] = self._owner(value.profile), value.ids
+            self.verdicts[key] = self._owner(value.profile), value.holds
 
     def _owner(self, profile: str) -> Owner:
         known = self._owners.get(profile)

@@ -55,6 +55,12 @@ class ProfileCache:
         self._bytes += size - sizes.get(key, 0)
         sizes[key] = size
 
+    def drop(self, key: bytes) -> None:
+        """Forget one."""
+        if key in self._profiles:
+            del self._profiles[key]
+            self._bytes -= self._sizes.pop(key)
+
     def _resize(self, key: bytes, size: int) -> None:
         self._bytes += size - self._sizes.get(key, 0)
         self._sizes[key] = size

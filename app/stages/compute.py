@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from app.profiles import codec
 from app.stages.cache import ProfileCache
-from app.stages.envelope import Absorb, Body, CatalogChange, Event, Import, Merge, Part, Refresh, Timer, decode
+from app.stages.envelope import Absorb, Body, CatalogChange, Erase, Event, Import, Merge, Part, Refresh, Timer, decode
+from app.stages.erasing import Eraser, failed
 from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
@@ -91,7 +92,8 @@ class _Batch:
         self.work = Work(src_next=max(records[-1].offset + 1, self.meta.src_next))
         self.folding = Folding(place, held, self.work)
         self.parsed: list[Parsed] = []
-        self.merger = Merger(self.folding, self.parsed)
+        self.eraser = Eraser(self.folding)
+        self.merger = Merger(self.folding, self.parsed, self.eraser)
 
     def run(self) -> Work:
         facts = self.work.facts
@@ -127,6 +129,9 @@ class _Batch:
         poison = self.poisoned.get(record.offset)
         if poison is not None:
             self.folding.dead(record, "failed", poison)
+            body = decode(record.value)
+            if type(body) is Erase and record.key is not None:
+                self.work.emit(self.folding.place.topics.regulations, 0, failed(body, record.key.decode(), poison))
             return None
         try:
             body = decode(record.value)
@@ -154,6 +159,8 @@ class _Batch:
             if type(body) is Import:
                 self.merger.take_ids(key, body)  # kept beside the profile, and put down after it
             return
+        if self.eraser.holds(key, profile, body):
+            return
         if profile.merging is not None and self.merger.holds(key, profile, profile.merging, record, body, repeat):
             return
         match body:
@@ -171,3 +178,5 @@ class _Batch:
                 self.merger.take_in(key, profile, offset, record.value or b"", body)
             case Part():
                 self.merger.part(key, profile, offset, body)
+            case Erase():
+                self.eraser.erase(key, profile, offset, body)

@@ -14,7 +14,9 @@ is on its way: until it has come, what happens to this profile waits | profile |
 part, day → hashes of the messages that have been applied to it, base64; `split`, `of`: what of a split it is, and under
 which names its events are in the log | profile |
 | part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
-makes; `number`: rises with every split | profile |
+makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
+instants events of which identifiers were erased | profile |
+| erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -88,9 +90,17 @@ class Part(msgspec.Struct, tag_field="kind", tag="part"):
     ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
     into: str
     number: int
+    since: dict[str, int] = {}
+    """`type:value` → ms, of identifiers of the profile that had left it before, and were erased then: what was said of
+    them before they came back is not to be folded again."""
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Part
+class Erase(msgspec.Struct, tag_field="kind", tag="erase"):
+    at: Instant
+    id: str
+
+
+Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Part | Erase
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -137,9 +147,16 @@ def merge(at_ms: int, id_: str, winner: str) -> bytes:
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
 
 
-def part(at_ms: int, id_: str, identifier: tuple[str, str], into: str, number: int) -> bytes:
+def part(
+    at_ms: int, id_: str, identifier: tuple[str, str], into: str, number: int, since: Mapping[str, int] | None = None
+) -> bytes:
     """A part's value."""
-    return msgspec.json.encode(Part(at_ms, id_, [identifier], into, number))
+    return msgspec.json.encode(Part(at_ms, id_, [identifier], into, number, dict(since or {})))
+
+
+def erase(at_ms: int, regulation: str) -> bytes:
+    """An erase's value."""
+    return orjson.dumps({"kind": "erase", "at": at_ms, "id": regulation})
 
 
 def imports(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -47,11 +47,12 @@ class Place:
 class Held:
     """What is kept from batch to batch. All of it follows from the state, so it can be thrown away at any time."""
 
-    __slots__ = ("_topics", "cache", "meta", "plan", "router", "seen")
+    __slots__ = ("_state", "_topics", "cache", "catalog", "meta", "plan", "router", "seen")
 
     def __init__(self, place: Place, state: Overlay, cache: ProfileCache) -> None:
         """The cache is emptied."""
         self._topics = place.topics
+        self._state = state
         held = state.get(META)
         self.meta = Meta.decode(held) if held is not None else Meta(epoch=place.epoch)
         cache.clear()
@@ -63,8 +64,17 @@ class Held:
     def use(self, catalog: Catalog) -> None:
         """These definitions and connections are in force from the next record on."""
         ready, _ = compile_ready(catalog.definitions)
+        self.catalog = catalog
         self.plan: Plan = compile_plan(ready)
         self.router = Router(catalog, self._topics)
+
+    def keys_of(self, prefix: bytes) -> Iterator[bytes]:
+        """The keys of the state that begin so, as of the batches before."""
+        return self._state.keys(prefix)
+
+    def value_of(self, key: bytes) -> bytes | None:
+        """What the state has under a key, as of the batches before."""
+        return self._state.get(key)
 
 
 class Folding:
@@ -73,6 +83,7 @@ class Folding:
     Attributes:
         work: What comes of the batch.
         dirty: Profiles that have changed, by key.
+        gone: Keys of parts of erased profiles.
     """
 
     def __init__(self, place: Place, held: Held, work: Work) -> None:
@@ -81,6 +92,8 @@ class Folding:
         self.meta = held.meta
         self.work = work
         self.dirty: dict[bytes, Profile] = {}
+        self.gone: list[bytes] = []
+        self._forgotten: set[bytes] = set()
         self.topic = place.topics.profiles_in
 
     def change_catalog(self, catalog: Catalog) -> None:
@@ -146,22 +159,33 @@ class Folding:
         for change in application.changes:
             self._emit(change)
         for repeat in application.repeats:
-            self._send(self.held.router.route(repeat))
+            self.send(self.held.router.route(repeat))
 
     def changed(self, key: bytes, profile: Profile, offset: int) -> None:
         """A record has changed the profile."""
         profile.w = max(profile.w, offset)
         self.dirty[key] = profile
 
+    def forget(self, key: bytes, profile: Profile) -> None:
+        """Nobody is known under the key any more, not even as erased; a record behind this one makes a new profile."""
+        if profile.indexed_due:
+            self.work.writes[timer_key(profile.indexed_due, key)] = None
+        fresh = Profile()
+        for slot in Profile.__slots__:
+            setattr(profile, slot, getattr(fresh, slot))
+        self.dirty.pop(key, None)
+        self._forgotten.add(key)
+
     def _emit(self, change: Change) -> None:
         router, counts = self.held.router, self.work.facts.changes
         verb = "computed" if change.kind == "trait" else "entered" if change.value else "exited"
         counts[verb] = counts.get(verb, 0) + 1
-        self._send((*router.route(change), router.cloud_event(change)))
+        self.send((*router.route(change), router.cloud_event(change)))
 
-    def _send(self, records: Iterable[Routed]) -> None:
-        for topic, key, value, headers in records:
-            self.work.emit(topic, self.place.partition, (key, value, headers))
+    def send(self, records: Iterable[Routed]) -> None:
+        """Records to those outside."""
+        for topic, key, value, headers, partition in records:
+            self.work.emit(topic, self.place.partition if partition is None else partition, (key, value, headers))
 
     def settle(self) -> None:
         """Encode what the batch changed: state, then seen ids, then the meta record; the index is local."""
@@ -187,6 +211,14 @@ class Folding:
             for name in sorted(unused):
                 writes[part_key(key, name)] = None
                 changelog.append((part_key(key, name), None))
+        for key in sorted(self._forgotten):
+            held.cache.drop(key)
+            if key not in self.dirty:
+                writes[PROFILE + key] = None
+                changelog.append((PROFILE + key, None))
+        for part in self.gone:
+            writes[part] = None
+            changelog.append((part, None))
         held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
         meta.src_next = work.src_next
         meta.epoch = place.epoch

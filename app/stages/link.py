@@ -1,4 +1,4 @@
-"""`identity.links` → decisions: whose each message is, which profiles become one, and who has to be told.
+"""`identity.links` → decisions: whose each message is, which profiles become one, who is erased, who has to be told.
 
 There is one partition, so there is one order, and one writer of the graph. Of each request come, in this order: for
 each merge `absorb` to the winner and `merge` to the loser; the message itself, to its profile. When all of these are in
@@ -23,6 +23,7 @@ from app.stages.dead import dead_record
 from app.stages.link_state import GraphMeta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
+from app.stages.regulating import Regulator
 from app.topics import Topics, partition_of
 
 CHANGELOG_BYTES = 320 * 1024
@@ -76,10 +77,12 @@ class LinkStage:
         parsed = [(record, _parse(record, self._partitions)) for record in records if record.offset >= meta.src_next]
         work.facts.skipped = len(records) - len(parsed)
         graph = Graph(self._rules, meta.created)
-        link_state.load(graph, self._state, (each for _, body in parsed for each in _asked_of(body)))
-        batch = _Batch(work, graph)
+        asked = list(dict.fromkeys(each for _, body in parsed for each in _asked_of(body)))
+        link_state.load(graph, self._state, asked)
+        regulator = Regulator(self._topics, self._partitions, self._state, graph, asked, meta.regulated > 0)
+        batch = _Batch(work, graph, regulator)
         for record, body in parsed:
-            if batch.changed_bytes > CHANGELOG_BYTES:
+            if batch.changed_bytes + regulator.changed_bytes > CHANGELOG_BYTES:
                 work.src_next = record.offset
                 break
             work.facts.records += 1
@@ -90,6 +93,14 @@ class LinkStage:
                     self._change(batch, body.rules)
                 case links.Split():
                     self._split(batch, record, body)
+                case links.Regulation():
+                    regulated = regulator.decide(work, body, record.offset)
+                    if regulated is not None and regulated.profile is not None:
+                        batch.changed[regulated.profile] = record.offset
+                        if regulated.erased is not None:
+                            batch.gained.update(dict.fromkeys(regulated.erased.ids))
+                            work.facts.forgotten.append(link_state.node_key(regulated.profile))
+                            work.facts.forgotten += map(link_state.index_key, regulated.erased.ids)
                 case str():
                     self._refuse(work, record, body)
         if work.facts.records:
@@ -100,12 +111,17 @@ class LinkStage:
     def _link(self, batch: _Batch, offset: int, asked: links.Link) -> None:
         """Decide one request, and say it to those whom it concerns."""
         graph, work, topic = batch.graph, batch.work, self._topics.profiles_in
+        batch.answered[asked.partition] = max(asked.offset, batch.answered.get(asked.partition, -1))
+        if batch.regulator.bars(_asked_of(asked)):
+            work.facts.suppressed += 1
+            return
         usable = asked.ids
         if asked.previous is not None:
             kind = "user_id" if ("user_id", asked.previous) in graph.owners else "anonymous_id"
             usable = with_previous(usable, (kind, asked.previous), graph.rules)
         # What was said before somebody took it back must not count again, however late it comes.
         said_ms = _said_ms(asked) if graph.was_apart(usable) else None
+        fresh = [each for each in usable if each not in graph.owners]
         found = graph.resolve(usable, asked.at, asked.id, asked.partition, said_ms)
         profile = found.profile
         key, target = self._target(profile)
@@ -113,11 +129,15 @@ class LinkStage:
             loser_key, loser_target = self._target(loser)
             work.emit(topic, target, (key, envelope.absorb(asked.at, asked.id, loser), _JSON))
             work.emit(topic, loser_target, (loser_key, envelope.merge(asked.at, asked.id, profile), _JSON))
+        parted = [(kind, value) for kind, value, *_ in graph.nodes[profile].parted]
+        for each in parted and dict.fromkeys(each for each in fresh if each in found.holds and each in parted):
+            # Whom it had made was erased; else it would have an owner. Its events are this profile's again.
+            back = envelope.part(asked.at, asked.id, each, profile, graph.created)
+            work.emit(topic, target, (key, back, _JSON))
         value = envelope.event(
             asked.at, asked.id, asked.type, asked.name, found.holds, bytes(memoryview(asked.message))
         )
         work.emit(topic, target, (key, value, _JSON))
-        batch.answered[asked.partition] = max(asked.offset, batch.answered.get(asked.partition, -1))
         batch.note(found, offset)
         self._tell(batch, found)
         if found.lasts and asked.previous is None:
@@ -151,6 +171,9 @@ class LinkStage:
         answer = link_state.Answer(at_ms)
         if profile is None:
             answer.refused = "nobody is known under that identifier"
+        elif batch.regulator.bars([identifier]):
+            answer.profile = profile
+            answer.refused = f"it is suppressed, and so is all of {profile}"
         elif len(graph.nodes[profile].ids) == 1:
             answer.profile = profile
             answer.refused = f"it is the only identifier of {profile}"
@@ -158,12 +181,14 @@ class LinkStage:
             answer.profile = profile
             answer.refused = f"{SPLITS_MAX} identifiers have been taken out of {profile}; it takes no more"
         else:
+            since = graph.nodes[profile].reborn()
             into = graph.split(identifier, at_ms, asked.id)
             answer.profile, answer.into = profile, into
             batch.note_split(profile, into, identifier, record.offset)
             (left_key, left), (taken_key, taken) = self._target(profile), self._target(into)
             topic, told = self._topics.profiles_in, self._topics.identity_assignments
-            work.emit(topic, left, (left_key, envelope.part(at_ms, asked.id, identifier, into, graph.created), _JSON))
+            part = envelope.part(at_ms, asked.id, identifier, into, graph.created, since)
+            work.emit(topic, left, (left_key, part, _JSON))
             waits_for = splitting.taken_of(asked.id)
             work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), _JSON))
             for partition in sorted(graph.nodes[into].met):
@@ -190,6 +215,9 @@ class LinkStage:
         for partition, upto in sorted(batch.answered.items()):
             work.emit_later(self._topics.identity_assignments, partition, assignments.answered(upto))
         work.changelog.extend(work.writes.items())
+        for loser, winner in batch.merged.items():
+            work.writes[link_state.redirect_key(loser)] = winner.encode()
+        batch.regulator.settle(work)
         for profile, w in batch.changed.items():
             node = graph.nodes.get(profile)
             key = link_state.node_key(profile)
@@ -197,13 +225,13 @@ class LinkStage:
             work.writes[key] = data
             work.changelog.append((key, data))
         for each in batch.gained:
-            work.writes[link_state.index_key(each)] = graph.owners[each].encode()
-        for loser, winner in batch.merged.items():
-            work.writes[link_state.redirect_key(loser)] = winner.encode()
+            owner = graph.owners.get(each)
+            work.writes[link_state.index_key(each)] = owner.encode() if owner is not None else None
         meta.src_next = work.src_next
         meta.epoch = self._epoch
         meta.generation = self._generation
         meta.created = graph.created
+        meta.regulated += batch.regulator.count
         encoded = meta.encode()
         work.writes[META] = encoded
         work.changelog.append((META, encoded))
@@ -221,11 +249,12 @@ class LinkStage:
 class _Batch:
     """One run over one batch."""
 
-    __slots__ = ("answered", "changed", "changed_bytes", "gained", "graph", "merged", "sizes", "work")
+    __slots__ = ("answered", "changed", "changed_bytes", "gained", "graph", "merged", "regulator", "sizes", "work")
 
-    def __init__(self, work: Work, graph: Graph) -> None:
+    def __init__(self, work: Work, graph: Graph, regulator: Regulator) -> None:
         self.work = work
         self.graph = graph
+        self.regulator = regulator
         self.answered: dict[int, int] = {}
         """Partition of `events.raw` → the highest offset that was answered."""
         self.changed: dict[str, int] = {}
@@ -278,6 +307,8 @@ def _asked_of(body: links.Body | str) -> Iterable[Identifier]:
     """Every identifier that a request may be about."""
     if type(body) is links.Split:
         return body.ids
+    if type(body) is links.Regulation:
+        return (body.subject,)
     if type(body) is not links.Link:
         return ()
     if body.previous is None:

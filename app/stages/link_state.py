@@ -5,9 +5,12 @@
 | `g|` profile | a living profile (`app.identity.codec`) | yes, the same bytes; deleted when it is merged away |
 | `i|` type:value | the profile that the identifier belongs to | no: made anew from the profiles |
 | `r|` profile | the profile that it was merged into | no: made anew from the profiles |
-| `m|` | src_next, epoch, generation, profiles created | yes, last of each batch |
+| `x|` regulation | what was made of it (`app.identity.regulations`) | yes, the same bytes |
+| `s|` hash of an identifier | the regulation that suppresses it | no: made anew from the regulations |
+| `e|` profile | nothing: it was erased, and its id is never given again | no: made anew from the regulations |
+| `m|` | src_next, epoch, generation, profiles created, regulations decided | yes, last of each batch |
 | `m|rules` | the rules in force, JSON | when they change |
-| `s|` split | what became of a split that was asked for (`Answer`, JSON) | yes |
+| `k|` split | what became of a split that was asked for (`Answer`, JSON) | yes |
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.identity import codec
+from app.identity import codec, regulations
 from app.identity.graph import Graph
 from app.identity.rules import Identifier, LinkRules
+from app.ids import profile_id
 from app.profiles.store import META, StateReader
 from app.stages.assignments import identifier_key
 from app.stages.restoring import StateWriter
@@ -27,8 +31,11 @@ from app.stages.restoring import StateWriter
 NODE = b"g|"
 INDEX = b"i|"
 REDIRECT = b"r|"
+REGULATION = b"x|"
+SUPPRESSED = b"s|"
+SPENT = b"e|"
 RULES_KEY = META + b"rules"
-ANSWER = b"s|"
+ANSWER = b"k|"
 
 
 class Answer(msgspec.Struct):
@@ -53,12 +60,14 @@ class GraphMeta:
         epoch: The id of that topic, in hexadecimal.
         generation: Of the consumer group, when it was written.
         created: How many profiles have been made.
+        regulated: How many regulations have been decided, or changed by a later one.
     """
 
     src_next: int = 0
     epoch: str = ""
     generation: int = 0
     created: int = 0
+    regulated: int = 0
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -99,6 +108,21 @@ def answer_of(value: bytes | None) -> Answer:
     return msgspec.json.decode(value or b"", type=Answer)
 
 
+def regulation_key(regulation: str) -> bytes:
+    """The key of what was made of a regulation."""
+    return REGULATION + regulation.encode()
+
+
+def suppressed_key(hashed: bytes) -> bytes:
+    """The key under which the regulation is found that suppresses an identifier."""
+    return SUPPRESSED + hashed
+
+
+def spent_key(profile: str) -> bytes:
+    """The key of an erased profile."""
+    return SPENT + profile.encode()
+
+
 def rules_of(state: StateReader) -> LinkRules:
     """The rules in force; the usual ones before any were announced."""
     held = state.get(RULES_KEY)
@@ -117,27 +141,48 @@ def load(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) ->
         graph.nodes[profile], _ = codec.decode(data)
 
 
+def load_spent(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:
+    """Have in a graph which ids cannot be given to profiles that some identifiers may make."""
+    asked = dict.fromkeys(identifiers, 0)
+    while asked:
+        profiles = [profile_id(*each, erased) for each, erased in asked.items()]
+        held = state.get_many([spent_key(each) for each in profiles])
+        graph.spent.update(each for each, found in zip(profiles, held, strict=True) if found is not None)
+        asked = {
+            each: erased + 1 for (each, erased), found in zip(asked.items(), held, strict=True) if found is not None
+        }
+
+
 def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None]], last_offset: int) -> None:
     """Write a stretch of the changelog into a store, with its last offset; blocks.
 
     Later records win, where they are not a late write of a worker that had been replaced: of a profile the higher `w`
-    wins, and a profile that was merged never comes back, whoever says so.
+    wins, and a profile that was merged or erased never comes back, whoever says so.
     """
     writes: dict[bytes, bytes | None] = {}
 
     def held(key: bytes) -> bytes | None:
         return writes[key] if key in writes else store.get(key)
 
+    def drop(profile: bytes) -> None:
+        """A profile goes, with what leads to it, unless that leads to another by now."""
+        before = held(NODE + profile)
+        if before is not None:
+            node, _ = codec.decode(before)
+            lead = [index_key(each) for each in node.ids] + [redirect_key(loser) for loser, _, _ in node.absorbed]
+            writes.update((key, None) for key in lead if held(key) == profile)
+        writes[NODE + profile] = None
+
     for key, value in records:
         if key is None:
             continue
         if key.startswith(NODE):
+            profile = key[len(NODE) :]
             if value is None:
-                writes[key] = None
+                drop(profile)
                 continue
             node, w = codec.decode(value)
-            profile = key[len(NODE) :]
-            if held(REDIRECT + profile) is not None:
+            if held(REDIRECT + profile) is not None or held(SPENT + profile) is not None:
                 continue
             before = held(key)
             if before is not None and codec.decode(before)[1] > w:
@@ -145,6 +190,21 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
             writes[key] = value
             writes.update((index_key(each), profile) for each in node.ids)
             writes.update((redirect_key(loser), profile) for loser, _, _ in node.absorbed)
+        elif key.startswith(REGULATION) and value is not None:
+            decision, regulation = regulations.decode(value), key[len(REGULATION) :]
+            before = held(key)
+            if before is not None:
+                known = regulations.decode(before)
+                if known.w > decision.w:
+                    continue
+                lifted = (suppressed_key(each) for each in known.hashes)
+                writes.update((key_, None) for key_ in lifted if held(key_) == regulation)
+            writes[key] = value
+            writes.update((suppressed_key(each), regulation) for each in decision.hashes)
+            for erased in decision.profiles:
+                drop(erased.encode())
+                writes[redirect_key(erased)] = None
+                writes[spent_key(erased)] = b""
         elif (key == RULES_KEY or key.startswith(ANSWER)) and value is not None:
             writes[key] = value
         elif key == META and value is not None:

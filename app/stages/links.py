@@ -7,6 +7,8 @@
 previousId; `message`: as it came |
 | rules | `rules`: what is in force from here on |
 | split | `id`: of the request, never used twice; `ids`: the one identifier that is to be taken out of its profile |
+| regulation | `id`; `type`: as in `app.identity.regulations`; `at`: when it was asked for, ms; `subject`: an identifier
+as [type, value] |
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 import orjson
 
+from app.identity.regulations import RegulationType
 from app.identity.rules import Identifier, LinkRules
 from app.stages.envelope import Instant
 
@@ -45,7 +48,14 @@ class Split(msgspec.Struct, tag_field="kind", tag="split"):
     ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
 
 
-Body: TypeAlias = Link | RulesChange | Split
+class Regulation(msgspec.Struct, tag_field="kind", tag="regulation"):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    type: RegulationType
+    at: Instant
+    subject: tuple[str, str]
+
+
+Body: TypeAlias = Link | RulesChange | Split | Regulation
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -72,6 +82,11 @@ def link(
         b'{"kind":"link","partition":%d,"offset":%d,"at":%d,"id":%b,"type":"%b","name":%b,"ids":%b,"previous":%b,'
         b'"message":%b}'
     ) % (partition, offset, at_ms, dumps(id_), kind.encode(), dumps(name), dumps(ids), dumps(previous), raw)
+
+
+def regulation(id_: str, kind: RegulationType, at_ms: int, subject: Identifier) -> bytes:
+    """A regulation's value."""
+    return msgspec.json.encode(Regulation(id_, kind, at_ms, subject))
 
 
 def rules(rules: LinkRules) -> bytes:

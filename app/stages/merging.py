@@ -17,7 +17,8 @@ from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
 from app.stages import splitting
-from app.stages.envelope import Absorb, Body, Event, Import, Merge, Part, decode, imports
+from app.stages.envelope import Absorb, Body, Erase, Event, Import, Merge, Part, decode, imports
+from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
 from app.topics import partition_of
@@ -70,8 +71,9 @@ class Merger:
         parsed: The batch, so far as it has been understood, whole before the first record is applied.
     """
 
-    def __init__(self, folding: Folding, parsed: Sequence[Parsed]) -> None:
+    def __init__(self, folding: Folding, parsed: Sequence[Parsed], eraser: Eraser) -> None:
         self._folding = folding
+        self._eraser = eraser
         self._seen = folding.held.seen
         self._parsed = parsed
         self._taken: dict[bytes, dict[int, set[bytes]]] = {}
@@ -88,11 +90,12 @@ class Merger:
     def holds(self, key: bytes, profile: Profile, merging: Merging, record: InRecord, body: Body, repeat: bool) -> bool:
         """Whether a record is held up here: what reaches a profile that is part of another goes there, and an event
         of an identifier that left one to whom that makes; an event that reaches one that waits is parked, and so is
-        everything where it waits to be parted with; timers have their time when all of it is together."""
+        everything where it waits to be parted with; timers have their time when all of it is together. So is its
+        erasure: what it waits for has to be taken back, too. Behind that nothing more is parked."""
         if merging.redirect:
             if type(body) in (Event, Import):
                 self._pass_on(merging.redirect, record.value)
-            return True
+            return type(body) is not Erase
         is_parted = not merging.waiting or (splitting.is_under_way(merging) and not merging.may_return)
         if type(body) is Event and is_parted and self._left(key, merging, body, repeat or self.is_repeat(key, body)):
             return True
@@ -100,15 +103,18 @@ class Merger:
             return False
         if type(body) is Import and body.loser in merging.waiting:
             return False
-        if merging.is_parting:
-            is_parked = type(body) in (Event, Absorb, Merge, Import, Part)
-            merging.may_return = merging.may_return or type(body) is Absorb
-        elif type(body) in (Absorb, Merge, Import):
+        if not merging.is_parting and type(body) in (Absorb, Merge, Import):
             return False
-        else:
-            is_parked = type(body) in (Event, Part)
-            merging.is_parting = type(body) is Part
-        if is_parked:
+        if is_ending(merging):
+            self._folding.work.facts.late += type(body) is Event
+            if type(body) is Import:  # it is waited for as soon as the profile has been parted with
+                merging.parked.insert(-1, Parked(record.offset, False, record.value or b""))
+                self._folding.changed(key, profile, record.offset)
+            return True
+        if merging.is_parting:
+            merging.may_return = merging.may_return or splitting.brings_back(body, key)
+        merging.is_parting = merging.is_parting or type(body) is Part
+        if type(body) in (Event, Absorb, Merge, Import, Part, Erase):
             repeat = type(body) is Event and (repeat or self.is_repeat(key, body))
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
             self._folding.changed(key, profile, record.offset)
@@ -130,13 +136,17 @@ class Merger:
         seen = self._applied_ids(key, merging, offset)
         for value in imports(merge.at, merge.id, key.decode(), pack(profile), seen):
             self._pass_on(merge.winner, value)
-        parked = [each.value for each in merging.parked if type(decode(each.value)) in (Event, Import)]
-        for value in (*chain.from_iterable(merging.pieces.values()), *parked):
+        parked = [(each, decode(each.value)) for each in merging.parked]
+        values = [each.value for each, what in parked if type(what) in (Event, Import)]
+        for value in (*chain.from_iterable(merging.pieces.values()), *values):
             self._pass_on(merge.winner, value)
         profile.identifiers, profile.traits, profile.cells, profile.emitted = [], {}, {}, {}
         profile.armed_due = 0
         profile.merging = Merging(redirect=merge.winner)
         self._folding.changed(key, profile, offset)
+        for each, what in parked:
+            if type(what) is Erase:  # both were erased while this one was parted with
+                self._eraser.erase(key, profile, each.offset, what)
 
     def take_in(self, key: bytes, profile: Profile, offset: int, value: bytes, body: Import) -> None:
         """A piece of a profile that is part of this one; with the last one, all that has waited for it."""
@@ -177,8 +187,12 @@ class Merger:
             self._unpark(key, profile, merging)
 
     def part(self, key: bytes, profile: Profile, offset: int, body: Part) -> None:
-        """An identifier leaves: wait for what is left of the profile without it."""
+        """An identifier leaves: wait for what is left of the profile without it. Or it is back, as if it were new."""
         merging = profile.merging = profile.merging or Merging()
+        if splitting.brings_back(body, key):
+            if splitting.came_back(merging, body):
+                self._folding.changed(key, profile, offset)
+            return
         under_way = splitting.begin(key, merging, offset, body)
         if under_way is None:
             return
@@ -208,6 +222,9 @@ class Merger:
                 break
             each = parked.popleft()
             body = decode(each.value)
+            if profile.erased:
+                self._folding.work.facts.late += type(body) is Event
+                continue
             if type(body) is Merge and not held.redirect and not held.is_parting:
                 # It passes on what is parked, and it has to know that none of it has been applied.
                 held.parked += parked
@@ -229,6 +246,8 @@ class Merger:
                 self.take_in(key, profile, each.offset, each.value, body)
             case Part():
                 self.part(key, profile, each.offset, body)
+            case Erase():
+                self._eraser.erase(key, profile, each.offset, body)
             case _:
                 raise AssertionError(f"{type(body).__name__} is never parked")
 

@@ -85,3 +85,11 @@ class Facts:
     """Profiles that became part of another."""
     aside: int = 0
     """Messages of which an identifier was left aside, because a limit was in the way."""
+    suppressed: int = 0
+    """Messages that were dropped, because one of their identifiers is suppressed."""
+    erased: int = 0
+    """Profiles that were erased."""
+    late: int = 0
+    """Records that came for a profile after it had been erased, and were dropped."""
+    forgotten: list[bytes] = field(default_factory=list)
+    """What the keys begin with that were deleted for good: their bytes are to go from the disk, too."""

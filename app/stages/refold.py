@@ -9,7 +9,7 @@ that the log alone would have just as the profile has it, the log tells all; any
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,12 +74,13 @@ class Refold:
         catalog: In force now; used for what is before the first that the log still has.
         until: The offset in its partition before which records count; None for all. What was taken out of another
             profile counts wherever it stands: this one waits for it before it is parted.
+        since: `type:value` → ms: what was said before that of an identifier was erased.
         is_whole: Whether the log of every partition that it is read from begins with its first record.
     """
 
     def __init__(
         self, topic: str, partition: int, names: Collection[str], identifier: Identifier, held: Profile,
-        catalog: Catalog, *, until: int | None, is_whole: bool,
+        catalog: Catalog, *, until: int | None, is_whole: bool, since: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
         self._topic = topic
         self._partition = partition
@@ -90,6 +91,7 @@ class Refold:
         parted.pop(":".join(identifier), None)
         self._parted = Merging(parted=parted)
         self._until = until
+        self._since = since or {}
         self._is_whole = is_whole
         self._catalog = Catalog() if is_whole else catalog
         self._plan = _planned(self._catalog)
@@ -116,7 +118,10 @@ class Refold:
         elif type(body) is Event:
             if len(body.ids) > 1:
                 self._together.update(body.ids)
-            if self._parted.parted_of(body.ids) is None:
+            if self._was_erased(body.ids, body.at):
+                # With which of several it had left, its names do not tell.
+                self._is_whole = self._is_whole and len(body.ids) == 1
+            elif self._parted.parted_of(body.ids) is None:
                 self._event(partition, record.offset, body)
 
     def done(self, at_ms: int) -> Refolded:
@@ -165,7 +170,7 @@ class Refold:
             self._is_whole = self._is_whole and self._names.issuperset(piece.of)
             self._returned.add(identifier)
             return
-        if self._parted.parted_of([identifier]) is not None:
+        if self._was_erased([identifier], piece.at) or self._parted.parted_of([identifier]) is not None:
             return
         mine = self._taken if identifier == self._identifier else self._left
         self._of.update(piece.of)
@@ -175,6 +180,9 @@ class Refold:
             application = self._application(fold, partition, offset)
             application.pass_time(max(piece.at, state.clock))
             application.absorb(unpack([each.data for each in pieces]), "split")
+
+    def _was_erased(self, ids: Iterable[Identifier], at_ms: int) -> bool:
+        return bool(self._since) and any(at_ms < self._since.get(":".join(each), at_ms) for each in ids)
 
     def _event(self, partition: int, offset: int, event: Event) -> None:
         goes = self._identifier in event.ids

@@ -4,6 +4,8 @@ A message takes the straight way when all of its identifiers are known to be one
 them do not count. Everything else is decided by `link`, which is one for all. Until it has answered, what has anything
 in common with such a message goes the same way behind it: so messages of one partition that share an identifier, or a
 profile, reach the profile in their order. A restart forgets who is waiting; order across it is not promised.
+
+A message with a suppressed identifier is dropped, and counted. It leaves no dead letter, which would keep its data.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ PENDING_MAX = 200_000
 """How many identifiers and profiles may wait for answers; beyond it the partition waits, too."""
 
 _JSON = (("content-type", b"application/json"),)
+
+_BARRED: Owner = b"", -1
+"""Whose a message is that is dropped."""
 
 _Parsed = tuple[InRecord, int, str, str, str | None, list[Identifier], str | None]
 """Record, when it was received, id, type, name, usable identifiers, an alias's previousId."""
@@ -84,6 +89,9 @@ class ResolveStage:
         requests: list[OutRecord] = []
         pending = self._pending
         for one, (owner, holds) in zip(parsed, owners, strict=True):
+            if owner is _BARRED:
+                work.facts.suppressed += 1
+                continue
             if owner is None or (pending and self._waits(one[5], owner)):
                 self._mark(one, owner)
                 requests.append((None, self._request(one), _JSON))
@@ -147,19 +155,24 @@ class ResolveStage:
             return owners
         known.load(each for at in unsure for each in _touched(parsed[at]))
         several: list[int] = []
+        barred = known.suppressed(each for at in unsure for each in _touched(parsed[at]))
         for at in unsure:
-            if parsed[at][3] != "alias":
+            if barred and not barred.isdisjoint(_touched(parsed[at])):
+                owners[at] = _BARRED, []
+            elif parsed[at][3] != "alias":
                 found = parsed[at][5]
                 owners[at] = _common(front, found), found
                 if owners[at][0] is None and len(found) > 1:
                     several.append(at)
         if several:
-            known.load_verdicts(tuple(parsed[at][5]) for at in several)
-            for at in several:
-                verdict = known.verdicts.get(tuple(parsed[at][5]))
-                # One of a profile that has lost an identifier since, or has become part of another, is none.
-                if verdict is not None and all(front.get(each) == verdict[0] for each in verdict[1]):
-                    owners[at] = verdict
+            keys = known.load_verdicts(parsed[at][5] for at in several)
+            for at, key in zip(several, keys, strict=True):
+                if key in known.verdicts:
+                    owner_, places = known.verdicts[key]
+                    holds = [parsed[at][5][place] for place in places]
+                    # One of a profile that has lost an identifier since, or has become part of another, is none.
+                    if all(front.get(each) == owner_ for each in holds):
+                        owners[at] = owner_, holds
         return owners
 
     def _waits(self, found: Sequence[Identifier], owner: Owner) -> bool:

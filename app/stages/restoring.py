@@ -81,13 +81,15 @@ def check(partition: int, meta: Position | None, facts: LogFacts) -> None:
 
 def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None]], last_offset: int) -> None:
     """Write a stretch of the changelog into a store, with its last offset; blocks."""
-    newest: dict[bytes, bytes] = {}
+    newest: dict[bytes, bytes | None] = {}
     writes: dict[bytes, bytes | None] = {}
     newest_meta = meta_of(store)
     for key, value in records:
         if key is not None and key.startswith(SPLIT):
             writes[key] = value  # one that is over and comes back is known by its profile
             continue
+        if key is not None and value is None and key.startswith(PROFILE):
+            newest[key] = None  # the mark of an erased profile, whose time was over
         if key is None or value is None:
             continue
         if key.startswith(PART):
@@ -109,14 +111,22 @@ def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None
                 newest_meta, writes[META] = meta, value
     keys = list(newest)
     for key, before in zip(keys, store.get_many(keys), strict=True):
-        value = newest[key]
-        codec.check(value)
+        value, profile = newest[key], key[len(PROFILE) :]
+        if value is not None:
+            codec.check(value)
         if before is not None:
-            if codec.w_of(before) > codec.w_of(value):
+            if value is not None and codec.w_of(before) > codec.w_of(value):
                 continue
             if due_ms := codec.armed_due_of(before):
-                writes[timer_key(due_ms, key[len(PROFILE) :])] = None
+                writes[timer_key(due_ms, profile)] = None
+        if value is None or codec.is_erased(value):
+            # Its parts were deleted behind it; deletions are passed over above, and these must not stay.
+            parts = [each for each in (*writes, *store.keys(PART + profile)) if each.startswith(PART + profile)]
+            writes.update(dict.fromkeys(parts))
+        if value is None:
+            writes[key] = None
+            continue
         if due_ms := codec.armed_due_of(value):
-            writes[timer_key(due_ms, key[len(PROFILE) :])] = b""
+            writes[timer_key(due_ms, profile)] = b""
         writes[key] = value
     store.write(writes, last_offset)

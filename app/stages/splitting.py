@@ -18,7 +18,7 @@ import msgspec
 from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.store import SPLIT
-from app.stages.envelope import Event, Part, event
+from app.stages.envelope import Absorb, Body, Event, Part, event
 
 _MARK = "spl_"
 
@@ -85,6 +85,17 @@ def begin(key: bytes, merging: Merging, offset: int, part: Part) -> UnderWay | N
     merging.waiting.append(name)
     merging.is_parting = True
     return UnderWay(key.decode(), offset, part)
+
+
+def brings_back(body: Body, key: bytes) -> bool:
+    """Whether somebody who has left may be back with this: a merge, or a part that leads to the profile itself."""
+    return type(body) is Absorb or (type(body) is Part and body.into.encode() == key)
+
+
+def came_back(merging: Merging, part: Part) -> bool:
+    """An identifier is the profile's again, as a new one: whom it had made was erased. Gives whether it had left."""
+    kind, value = part.ids[0]
+    return merging.parted.pop(f"{kind}:{value}", None) is not None
 
 
 def readdressed(body: Event, ids: Sequence[Identifier]) -> bytes:

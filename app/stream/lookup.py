@@ -63,10 +63,13 @@ class SoughtNode:
         self._nodes: dict[str, tuple[Node, int]] = {}
 
     def take(self, key: bytes | None, value: bytes | None) -> None:
-        """One record. Deletions are passed over: whoever took in the profile that was deleted says so itself."""
-        if key is None or value is None or not key.startswith(NODE):
+        """One record."""
+        if key is None or not key.startswith(NODE):
             return
         profile = key[len(NODE) :].decode()
+        if value is None:
+            self._nodes.pop(profile, None)  # erased, or part of another that says so itself
+            return
         if profile != self._profile and not any(text in value for text in self._texts):
             return
         node, w = graph_codec.decode(value)
@@ -100,6 +103,8 @@ class Sought:
 
     def take(self, key: bytes | None, value: bytes | None) -> None:
         """One record. Deletions of parts are passed over: they are not of what the newest profile names."""
+        if key == self._key and value is None:
+            self._newest = None
         if key is None or value is None:
             return
         if key == self._key:
@@ -116,12 +121,12 @@ class Sought:
         return msgspec.json.decode(self._catalog, type=Catalog) if self._catalog is not None else None
 
     def profile(self) -> Profile | None:
-        """The profile, as the records so far have it.
+        """The profile, as the records so far have it; None where there is none, or it was erased.
 
         Raises:
             CorruptProfile: Its record is damaged, or one of its parts is missing.
         """
-        if self._newest is None:
+        if self._newest is None or codec.is_erased(self._newest):
             return None
         return codec.decode(self._newest, lambda names: [self._parts.get(name) for name in names])
 

@@ -46,6 +46,9 @@ class StreamMetrics:
         merged = metrics[catalogue.MERGED]
         aside = metrics[catalogue.SET_ASIDE]
         late = metrics[catalogue.TIMER_LATE]
+        suppressed = metrics[catalogue.SUPPRESSED].labels(topic)
+        erased = metrics[catalogue.ERASED]
+        after_erasure = metrics[catalogue.ERASED_LATE]
 
         def observe(work: Work, elapsed_s: float) -> None:
             facts = work.facts
@@ -64,6 +67,9 @@ class StreamMetrics:
             linked.inc(facts.linked)
             merged.inc(facts.merges)
             aside.inc(facts.aside)
+            suppressed.inc(facts.suppressed)
+            erased.inc(facts.erased)
+            after_erasure.inc(facts.late)
             for (name, _), records in (*work.outputs.items(), *work.later.items()):
                 produced.labels(name).inc(len(records))
             now_ms = self._clock.now_ms()

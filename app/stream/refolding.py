@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.definitions.model import Catalog
@@ -61,7 +61,7 @@ class Stretch:
 
 async def refold(
     admin: Admin, reader: BulkReader, topics: Topics, partitions: int, profile: str, held: Profile,
-    identifier: Identifier, catalog: Catalog, *, until: int | None, at_ms: int,
+    identifier: Identifier, catalog: Catalog, *, until: int | None, at_ms: int, since: Mapping[str, int],
 ) -> LogFold:  # fmt: skip
     """Fold a profile anew, as what is left of it without an identifier and what that takes with it.
 
@@ -70,6 +70,7 @@ async def refold(
         catalog: In force in its partition.
         until: The offset in its own partition before which its records count; None for all.
         at_ms: The instant to which both are brought.
+        since: `type:value` → ms: what was said before that of an identifier was erased.
 
     Raises:
         ReadError: The log cannot be read; it may have been cut meanwhile.
@@ -90,7 +91,7 @@ async def refold(
         for each in read
     ]
     is_whole = not any(starts.values())
-    fold = Refold(topic, own, names, identifier, held, catalog, until=until, is_whole=is_whole)
+    fold = Refold(topic, own, names, identifier, held, catalog, until=until, is_whole=is_whole, since=since)
     await feed(fold, stretches)
     since = [each.since_ms for each in stretches if each.since_ms is not None]
     return LogFold(

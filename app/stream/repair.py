@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Set
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
 from app.profiles.store import META, PART, PROFILE, SPLIT
-from app.stages.link_state import ANSWER, NODE, RULES_KEY
+from app.stages.link_state import ANSWER, NODE, REGULATION, RULES_KEY
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
 
@@ -27,7 +27,7 @@ def is_profile_state(key: bytes) -> bool:
 
 def is_graph_state(key: bytes) -> bool:
     """In the changelog of the graph."""
-    return key.startswith((NODE, ANSWER)) or key in (META, RULES_KEY)
+    return key.startswith((NODE, REGULATION, ANSWER)) or key in (META, RULES_KEY)
 
 
 async def append_hidden(
@@ -55,7 +55,8 @@ async def append_hidden(
             key = record.key
             if key is not None and key not in newer and is_state(key):
                 ours = store.get(key)
-                if ours is not None:
+                # Whom we do not have was merged or erased: an older state of them must not stay behind that.
+                if ours is not None or key.startswith((PROFILE, PART, NODE)):
                     hidden[key] = ours
     if not hidden:
         return -1

@@ -115,7 +115,7 @@ class Splits:
         log.info("a profile is folded anew", split=split.id, profile=split.profile, into=part.into)
         found = await refold(
             self._admin, self._reader, self._topics, self._partitions, split.profile, task.held, split.identifier,
-            task.catalog, until=split.offset, at_ms=part.at,
+            task.catalog, until=split.offset, at_ms=part.at, since=part.since,
         )  # fmt: skip
         served = self._serving().get(task.partition)
         if served is None:

@@ -46,6 +46,8 @@ class StateEngine(ABC):
         self.store: PartitionStore | None = None
         self._overlay: Overlay | None = None
         self._flushed_s = home.clock.monotonic_s()
+        self._forgotten: list[bytes] = []
+        """What the keys begin with that were deleted for good since the last flush."""
 
     @abstractmethod
     def _begin(self, overlay: Overlay, restored: Restored) -> int:
@@ -86,10 +88,15 @@ class StateEngine(ABC):
         assert self.store is not None
         if work.writes:
             self._overlay.pop()
+        self._forgotten += work.facts.forgotten
         now_s = self._home.clock.monotonic_s()
         if now_s - self._flushed_s >= self._home.flush_every_s:
             self._flushed_s = now_s
-            self.store.flush()
+            if self._forgotten and not self.store.is_scrubbing:
+                forgotten, self._forgotten = self._forgotten, []
+                self.store.scrub(forgotten)
+            else:
+                self.store.flush()
 
     def drop(self) -> None:
         assert self._overlay is not None
@@ -106,6 +113,8 @@ class StateEngine(ABC):
 
     def close(self) -> None:
         if self.store is not None:
+            if self._forgotten and not self.store.is_scrubbing:
+                self.store.scrub(self._forgotten)
             self.store.close()
             self.store = None
 

@@ -7,12 +7,24 @@ of a batch is one atomic write with the changelog offset in it, so whatever surv
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, RdictIter, WriteBatch, WriteBufferManager, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    Options,
+    Rdict,
+    RdictIter,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)  # fmt: skip
 
 from app.errors import StateError, StateErrorReason
 from app.profiles.codec import CorruptProfile
@@ -22,6 +34,11 @@ from app.stages.meta import LOG_KEY
 
 LOCK_WAIT_S = 10.0
 """How long opening waits for a directory that another process, perhaps just ending, still holds."""
+
+PREFIX_REST_BYTES = 32
+"""More than any key goes on behind what is scrubbed by its beginning."""
+RANGES_MAX = 16
+"""Ranges that are compacted one by one; of more, all that lies between the first and the last."""
 
 _DAMAGED = "Corruption"
 _TIMER_BYTE = TIMER[0]
@@ -93,6 +110,7 @@ class PartitionStore:
         self._no_wal.disable_wal = True
         self._db = self._open(share, lock_wait_s)
         self._timers_from = TIMER
+        self._scrubbing: threading.Thread | None = None
 
     def _open(self, share: StoreShare, lock_wait_s: float) -> Rdict:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +238,35 @@ class PartitionStore:
         held = self.get(_FLUSHED_KEY)
         return int.from_bytes(held, "big") if held is not None else 0
 
+    def scrub(self, prefixes: Sequence[bytes]) -> None:
+        """Let what was deleted under keys that begin so go from the disk too, in the background.
+
+        A deletion only hides what it deletes, until the files that have either are compacted: perhaps never, where
+        nothing else happens to their keys.
+        """
+        assert not self.is_scrubbing, "one after the other"
+        ordered = sorted(prefixes)
+        ranges = [(each, each) for each in ordered] if len(ordered) <= RANGES_MAX else [(ordered[0], ordered[-1])]
+        self._scrubbing = threading.Thread(target=self._scrub, args=(ranges,), name=f"scrub {self.directory.name}")
+        self._scrubbing.start()
+
+    @property
+    def is_scrubbing(self) -> bool:
+        """Whether the last scrubbing goes on."""
+        return self._scrubbing is not None and self._scrubbing.is_alive()
+
+    def _scrub(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
+        self.flush()
+        how = CompactOptions()
+        how.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        for first, last in ranges:
+            self._db.compact_range(first, last + b"\xff" * PREFIX_REST_BYTES, how)
+
+    def _await_scrubbing(self) -> None:
+        if self._scrubbing is not None:
+            self._scrubbing.join()
+            self._scrubbing = None
+
     def size_bytes(self) -> int:
         """Of its files on disk; what is in memory only is not in it."""
         return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
@@ -230,11 +277,13 @@ class PartitionStore:
 
     def close(self) -> None:
         """Flush and let go of the directory."""
+        self._await_scrubbing()
         self.flush()
         self._db.close()
 
     def abandon(self) -> None:
         """Let go of the directory without caring for what is in memory."""
+        self._await_scrubbing()
         self._db.close()
 
 

@@ -42,7 +42,7 @@ class Sweep:
         if self._done or done_next < self._wait_for or read_next - done_next > BACKLOG_RECORDS_MAX:
             return []
         held = list(islice(store.profiles(self._next), SLICE_PROFILES))
-        stale = [profile for profile, data in held if codec.plan_of(data) != version]
+        stale = [profile for profile, data in held if not codec.is_erased(data) and codec.plan_of(data) != version]
         self._done = len(held) < SLICE_PROFILES
         self._next = held[-1][0] + b"\0" if held else b""
         return stale

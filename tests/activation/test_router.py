@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
+from app.activation.payload import parse_payload
 from app.activation.router import Routed, Router
 from app.ids import definition_id, derived_id
 from app.topics import Topics
@@ -216,3 +218,12 @@ def test_a_cloud_event_in_binary_mode(made, type_):
         "at": "2026-01-31T10:00:00.000Z",
         "origin": "live",
     }
+
+
+def test_a_lists_payload_goes_to_its_one_partition_and_names_who_became_part_of_the_profile():
+    merged = msgspec.structs.replace(change(), absorbed=("prf_2", "prf_3"))
+    (to_list,) = Router(catalog(subscription(lists=True)), TOPICS).route(merged)
+    (to_each,) = Router(catalog(subscription()), TOPICS).route(merged)
+    assert (to_list.partition, to_each.partition) == (0, None)
+    assert parse_payload(to_list.value).absorbed == ("prf_2", "prf_3")
+    assert parse_payload(to_each.value).absorbed == ()

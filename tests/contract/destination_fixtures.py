@@ -69,13 +69,13 @@ def _configured(name: str, settings: bytes) -> Configured:
 
 
 def payload(short: dict[str, Any]) -> Payload:
-    """From a short form: `id` and either `call`, or `kind` (entered, exited, computed), `ids`, and perhaps `track`,
-    `key` (vip), `value`, `name` (what the mapping made of the key) and `traits` that go along."""
+    """From a short form: `id` and either `call`, or `kind` (entered, exited, computed, erased), `ids`, and perhaps
+    `track`, `key` (vip), `value`, `name` (what the mapping made of the key) and `traits` that go along."""
     return parse_payload(orjson.dumps(record(short)))
 
 
 def record(short: dict[str, Any]) -> dict[str, Any]:
-    class_ = "trait" if short.get("kind") == "computed" else "audience"
+    class_ = {"computed": "trait", "erased": "erasure"}.get(short.get("kind", ""), "audience")
     key = short.get("key", "vip")
     return {
         "id": short["id"],
@@ -91,6 +91,10 @@ def record(short: dict[str, Any]) -> dict[str, Any]:
 
 def _call(short: dict[str, Any], class_: str, key: str) -> dict[str, Any]:
     ids = short.get("ids", {})
+    if class_ == "erasure":
+        names = {"user_id": "userId", "anonymous_id": "anonymousId"}
+        call = {names[kind]: id_ for kind, id_ in ids.items() if kind in names}
+        return {"type": "delete"} | call | {"traits": {kind: id_ for kind, id_ in ids.items() if kind == "email"}}
     value = short["value"] if class_ == "trait" else short["kind"] == "entered"
     told = {short.get("name", key): value}
     about = short.get("traits", {}) | ({"email": ids["email"]} if "email" in ids else {})

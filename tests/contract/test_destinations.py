@@ -13,10 +13,23 @@ import pytest
 
 from app.activation.destination import Place
 from app.activation.destinations import DESTINATIONS
-from app.activation.outcome import Outcome, Partial, Pause, Reason, Rejected, Response, Retry, by_status, unreadable
+from app.activation.erasure import Erasure, deletes
+from app.activation.outcome import (
+    Delivered,
+    Outcome,
+    Partial,
+    Pause,
+    Reason,
+    Rejected,
+    Response,
+    Retry,
+    by_status,
+    unreadable,
+)
 from app.activation.payload import parse_payload
 from app.activation.router import Router
 from app.activation.token import Token
+from app.definitions.model import Catalog
 from app.delivery.dead_letter import Evidence, dead_letter
 from app.delivery.lane import Lane
 from app.delivery.work import LaneSettings, Record
@@ -363,6 +376,45 @@ def test_a_call_that_it_does_not_know_is_filtered(name):
         pytest.skip("it takes every call")
     odd = payload({"id": "m1", "call": {"type": "alias", "userId": "u-1", "traits": {"vip": True, "email": "a@b.c"}}})
     assert configured(name).place(odd) is Reason.UNSUPPORTED_CALL
+
+
+ERASERS = ["amplitude", "braze", "customerio", "intercom", "iterable", "kinesis", "klaviyo", "sendgrid", "webhook"]
+
+
+def test_whoever_can_be_asked_to_forget_a_person_has_a_fixture_for_it():
+    can = {name for name, destination in DESTINATIONS.items() if destination.sends and destination.erase is not None}
+    assert can == set(ERASERS)
+    for name in SENDERS:
+        shown = any(short.get("kind") == "erased" for case in exchanges(name) for short in case["payloads"])
+        assert shown == (name in ERASERS), name
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_deletion_is_asked_for_or_it_is_said_why_not(name):
+    asked = 0
+    for case in exchanges(name):
+        configured_ = configured(name, case)
+        for identifiers in WHO:
+            erasure = Erasure("reg_1", "prf_1", identifiers, None, 0, 7)
+            made = deletes(Catalog(destination_types=(("crm", name),)), Topics(), erasure)
+            assert made.asked == {"crm": len(made.records)}
+            for routed in made.records:
+                parsed = parse_payload(routed.value)
+                place = configured_.place(parsed)
+                assert isinstance(place, Place), "a deletion has its turn, to be settled"
+                barred = configured_.bars_erasure(parsed)
+                assert (barred is Reason.NOT_SUPPORTED) == (barred is not None and barred is not Reason.NO_IDENTIFIER)
+                if barred is None:
+                    asked += 1
+                    assert talk(configured_, [parsed], [], now_s=1).requests
+    assert bool(asked) == (name in ERASERS)
+
+
+@pytest.mark.parametrize("name", ["amplitude", "braze", "intercom", "iterable", "klaviyo", "sendgrid"])
+def test_whom_the_vendor_does_not_know_is_forgotten(name):
+    case = next(case for case in exchanges(name) if case["payloads"][0].get("kind") == "erased")
+    done = talk(configured(name, case), [payload(case["payloads"][0])], [Response(404)], now_s=0)
+    assert isinstance(done.outcome, Delivered if name != "intercom" else Rejected)
 
 
 @pytest.mark.parametrize("name", [name for name in SENDERS if fixture(name).get("dedupes")])

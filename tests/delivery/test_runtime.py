@@ -40,3 +40,29 @@ async def test_each_destination_has_a_watch_that_sees_its_own_records(tmp_path: 
     finally:
         made.feeds.close()
         await asyncio.sleep(0)
+
+
+async def test_a_list_destination_has_a_lane_of_its_own_and_the_whole_rate_with_its_one_partition(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "headwater.yaml"
+    urls = {"add_url": "https://v.example/{list}/add", "remove_url": "https://v.example/{list}/remove"}
+    ads = {"name": "ads", "type": "http_lists", "settings": urls, "connect": [{"audience": "vip"}]}
+    audience = {"key": "vip", "query": "event('Order').count() >= 1"}
+    kafka = {"brokers": "127.0.0.1:1", "partitions": 4}
+    config.write_text(yaml.safe_dump({"kafka": kafka, "audiences": [audience], "destinations": [ads]}))
+    settings = configuration.open_configuration(config, {}).settings
+    made = Runtime(settings, WorkerOptions(tmp_path, "127.0.0.1:1", "delivery", config))
+    try:
+        assert list(made.lists) == ["destinations.ads"]
+        assert made.senders == {}
+        made.feeds.assigned([TP("destinations.ads", 0)], 1)
+        assert made.metrics.value("headwater_limiter_requests_per_second", destination="ads") == 10
+        assert not made.lists["destinations.ads"].serves
+        made.watches[0].beat()
+        made.feeds.assigned([], 2)
+        assert made.metrics.value("headwater_limiter_requests_per_second", destination="ads") == 0
+    finally:
+        made.feeds.close()
+        await made.transport.close()
+        await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from app.identity.graph import Graph
 from app.identity.identifiers import with_previous
 from app.identity.rules import Identifier, LinkRules
 from app.stages import envelope, links
-from app.stages.assignments import ANSWERED
+from app.stages.assignments import ANSWERED, verdict_key
 from app.stages.link_state import node_key
 from app.topics import partition_of
 from tests.simulation.hosts import TOPICS
@@ -120,6 +120,11 @@ def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
 
 def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
     """Each partition knows all of the profiles that it has met, and nothing of others that is not true."""
+    requests = [links.decode(record.value) for record in world.log.partitions[TOPICS.identity_links, 0]]
+    verdicts = {
+        verdict_key(body.ids, rules.link.version()): body.ids
+        for body in requests if type(body) is links.Link for rules in world.rules
+    }  # fmt: skip
     for partition in range(world.partitions):
         known: dict[Identifier, str] = {}
         for record in world.log.partitions[TOPICS.identity_assignments, partition]:
@@ -128,8 +133,8 @@ def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
             if record.key == ANSWERED:
                 continue
             if record.key.startswith(b"\x1f"):
-                holds = [tuple(each) for each in value["ids"]]
-                assert {graph.owners[each] for each in holds} == {seen.living(value["profile"])}  # type: ignore[index]
+                holds = [verdicts[record.key][place] for place in value["holds"]]
+                assert {graph.owners[each] for each in holds} == {seen.living(value["profile"])}
                 continue
             kind, _, text = record.key.decode().partition(":")
             known[kind, text] = value["profile"]

@@ -55,7 +55,7 @@ PLANTED = [
     Planted(
         "the merged stay",
         "app/stages/link_state.py",
-        "                writes[key] = None\n                continue\n",
+        "                drop(profile)\n                continue\n",
         "                continue\n",
     ),
     Planted(

@@ -62,6 +62,16 @@ def test_what_is_remembered_of_merges_and_splits_round_trips(parted: dict[str, t
     assert codec.decode(data, lambda names: [held[name] for name in names]).merging == made.merging
 
 
+def test_of_an_erased_profile_only_the_head_is_kept() -> None:
+    made = profile()
+    made.erased = True
+    data = codec.encode(made, 1)
+    assert (len(data), codec.is_erased(data), codec.is_erased(codec.encode(profile(), 1))) == (HEAD_BYTES, True, False)
+    back = codec.decode(data)
+    assert (back.erased, back.w, back.armed_due, back.indexed_due) == (True, made.w, made.armed_due, made.armed_due)
+    assert (back.identifiers, back.traits, back.cells, back.emitted) == ([], {}, {}, {})
+
+
 def test_fresh_profile_round_trip() -> None:
     back = codec.decode(codec.encode(Profile(), 0))
     assert (back.w, back.armed_due, back.emitted, back.cells) == (-1, 0, {}, {})
@@ -102,5 +112,5 @@ def test_cut_bytes_are_noticed(size: int) -> None:
 
 def test_another_version_is_refused_even_with_a_right_checksum() -> None:
     data = codec.encode(profile(), 1)
-    with pytest.raises(CorruptProfile, match="version 3"):
-        codec.decode(b"\x03" + data[1:])
+    with pytest.raises(CorruptProfile, match="version 4"):
+        codec.decode(b"\x04" + data[1:])

@@ -79,7 +79,15 @@ class Parted(Cluster):
             )
         current = msgspec.json.decode(catalog, type=Catalog)
         fold = Refold(
-            TOPICS.profiles_in, own, names, split.identifier, held, current, until=split.offset, is_whole=not cut
+            TOPICS.profiles_in,
+            own,
+            names,
+            split.identifier,
+            held,
+            current,
+            until=split.offset,
+            is_whole=not cut,
+            since=split.part.since,
         )
         while heads := [stretch[0] for stretch in stretches if stretch]:
             _, partition, _, record, body = min(heads, key=lambda each: each[:2])

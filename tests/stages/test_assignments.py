@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.ids import profile_id
 from app.stages import assignments
@@ -42,10 +43,10 @@ def test_what_is_in_the_store_is_known_again() -> None:
     known = Assignments(Overlay(store), VERSION, 4)
     assert (known.answered, known.front, known.verdicts) == (3, {}, {})
     known.load([A, E, A])
-    known.load_verdicts([usable, (A,)])
+    key, _ = known.load_verdicts([usable, (A,)])
     owner = ANN.encode(), partition_of(ANN.encode(), 4)
     assert known.front == {A: owner}
-    assert known.verdicts == {usable: (owner, [A])}
+    assert known.verdicts == {key: (owner, [1])}
 
 
 def test_what_is_on_its_way_to_the_store_is_known() -> None:
@@ -74,3 +75,42 @@ def test_what_is_held_in_memory_is_limited_and_a_batch_keeps_what_it_loads(monke
     assert known.front.keys() == set(identifiers)
     known.load(identifiers[:1])
     assert len(known.front) <= 5
+
+
+def test_an_identifier_that_is_forgotten_is_nobodys_in_memory_and_in_the_store() -> None:
+    store = SimStore()
+    overlay = Overlay(store)
+    known = Assignments(overlay, VERSION, 4)
+    store.write(take(known, of_profile(ANN)(A), of_profile(ANN)(E)).writes, 8)
+    overlay.pop()
+    work = take(known, assignments.forgotten(A))
+    assert known.front.keys() == {E}
+    assert (work.writes, work.facts.forgotten) == ({b"anonymous_id:a:b:c": None}, [b"anonymous_id:a:b:c"])
+    store.write(work.writes, 9)
+    known.reload()
+    known.load([A, E])
+    assert known.front.keys() == {E}
+
+
+def test_a_restore_forgets_too_and_knows_who_is_suppressed() -> None:
+    store = SimStore()
+    hashed = identifier_hash(A)
+    records = [of_profile(ANN)(A), assignments.forgotten(A), assignments.suppressed(hashed)]
+    assignments.apply(store, [(key, value) for key, value, _ in records], 3)
+    known = Assignments(Overlay(store), VERSION, 4)
+    known.load([A, E])
+    assert known.front == {}
+    assert known.suppressed([A, E]) == {A}
+    assert b"a:b:c" not in b"".join(store.data)
+    take(known, assignments.lifted(hashed))
+    assert known.suppressed([A, E]) == frozenset()
+
+
+def test_a_verdict_of_an_erased_profile_is_void() -> None:
+    for ours in (True, False):
+        known = Assignments(Overlay(SimStore()), VERSION, 4)
+        usable = (E, A)
+        take(known, assignments.verdict(usable, VERSION, ANN, [A]))
+        take(known, assignments.erased(ANN if ours else BOB))
+        (key,) = known.load_verdicts([usable])
+        assert (key in known.verdicts) == (not ours)

@@ -130,7 +130,7 @@ def test_what_is_left_aside_for_good_is_a_verdict_to_who_asked() -> None:
     assert (profile, body["ids"]) == (bob, [["user_id", "bob"]])
     key = assignments.verdict_key([user("bob"), anonymous("a")], LinkRules().version())
     assert told(work) == {
-        2: [(b"user_id:bob", {"profile": bob}), (key, {"profile": bob, "ids": [["user_id", "bob"]]}),
+        2: [(b"user_id:bob", {"profile": bob}), (key, {"profile": bob, "holds": [0]}),
             (b"\0answered", {"upto": 4})]
     }  # fmt: skip
     assert work.facts.aside == 1

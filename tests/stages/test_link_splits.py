@@ -43,7 +43,10 @@ def test_an_identifier_makes_a_profile_and_whoever_met_it_is_told() -> None:
     assert answer(rig, ID) == link_state.Answer(AT_MS, PROFILE, into)
     assert sorted(profiles_in(work)) == sorted(
         [
-            (PROFILE, {"kind": "part", "at": AT_MS, "id": ID, "ids": [list(PHONE)], "into": into, "number": 2}),
+            (
+                PROFILE,
+                {"kind": "part", "at": AT_MS, "id": ID, "ids": [list(PHONE)], "into": into, "number": 2, "since": {}},
+            ),
             (into, {"kind": "absorb", "at": AT_MS, "id": ID, "loser": taken_of(ID)}),
         ]
     )
@@ -70,7 +73,7 @@ def test_what_cannot_be_done_is_refused_and_answered(identifier: tuple[str, str]
     work = split(rig, (ID, identifier))
     assert (work.outputs, work.later) == ({}, {})
     assert reason in answer(rig, ID).refused
-    assert b"s|" + ID.encode() in dict(work.changelog)
+    assert b"k|" + ID.encode() in dict(work.changelog)
 
 
 def test_no_id_is_given_twice() -> None:

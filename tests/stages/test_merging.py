@@ -56,7 +56,7 @@ def name(number: int) -> str:
 class Cluster:
     """Compute stages of several partitions over one log. Batches are dropped and computed again now and then."""
 
-    def __init__(self, partitions: int, seed: int = 0, *, drops: float = 0.0) -> None:
+    def __init__(self, partitions: int, seed: int = 0, *, drops: float = 0.0, catalog: Catalog = CATALOG) -> None:
         self.random = Random(seed)
         self.partitions = partitions
         self.drops = drops
@@ -69,7 +69,7 @@ class Cluster:
         ]
         self.read = [0] * partitions
         for p in range(partitions):
-            self.log.append(TOPICS.profiles_in, p, None, envelope.catalog(CATALOG), START_MS)
+            self.log.append(TOPICS.profiles_in, p, None, envelope.catalog(catalog), START_MS)
 
     def send(self, profile: str, value: bytes) -> None:
         key = profile.encode()

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier, IdentityRules
 from app.stages import assignments, resolve
 from app.stages.assignments import Assignments
@@ -123,7 +124,8 @@ def test_a_value_cannot_pass_for_a_verdict() -> None:
     record = assignments.verdict(usable, VERSION, ANN, usable[:1])
     rig.told(record)
     assert record[0] is not None
-    for forged in (record[0].decode(), record[0].decode()[1:], 'ann"],["anonymous_id","b'):
+    text = record[0].decode("latin-1")
+    for forged in (text, text[1:], "\x1e", "\x1f" + VERSION):
         assert len(asked(rig.take({"userId": forged}))) == 1
 
 
@@ -236,3 +238,20 @@ def test_what_is_no_message_is_a_dead_letter_with_its_position() -> None:
     assert len(asked(work)) == 1
     assert work.src_next == 15
     assert work.facts.invalid == {"not_json": 1, "null_value": 1, "no_identifier": 2}
+
+
+def test_whoever_is_suppressed_is_dropped_by_any_name_and_leaves_no_dead_letter() -> None:
+    rig = Rig()
+    rig.assign(ANN, ("user_id", "ann"), ("anonymous_id", "a"))
+    rig.assign(BOB, ("user_id", "bob"))
+    hashes = [identifier_hash(each) for each in (("user_id", "ann"), ("anonymous_id", "a"))]
+    rig.told(assignments.forgotten(("user_id", "ann")), assignments.forgotten(("anonymous_id", "a")),
+             *map(assignments.suppressed, hashes))  # fmt: skip
+    work = rig.take(
+        {"userId": "ann"}, {"anonymousId": "a"}, {"userId": "bob", "anonymousId": "a"}, {"userId": "ann", "x": 1},
+        {"type": "alias", "userId": "bob", "previousId": "a"}, {"type": "alias", "userId": "ann", "previousId": "x"},
+    )  # fmt: skip
+    assert (work.outputs, work.later, work.facts.suppressed) == ({}, {}, 6)
+    assert [key for key, _ in straight(rig.take({"userId": "bob"}))] == [BOB.encode()]
+    rig.told(*map(assignments.lifted, hashes))
+    assert [each["ids"] for each in asked(rig.take({"userId": "ann"}))] == [[["user_id", "ann"]]]

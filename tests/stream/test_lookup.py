@@ -153,3 +153,21 @@ async def test_what_became_part_of_another_is_followed_without_the_graph(
 async def test_without_the_topics_it_is_told(broker: EmbeddedBroker, topics: Topics) -> None:
     with pytest.raises(ReadError, match="there is no topic"):
         await look_up(broker.bootstrap, topics, "prf_1")
+
+
+def test_whoever_was_erased_is_nobody() -> None:
+    made = profile(9)
+    made.erased = True
+    sought = Sought("prf_1")
+    sought.take(PROFILE + KEY, codec.encode(profile(3), 1))
+    sought.take(PROFILE + KEY, codec.encode(made, 1))
+    assert sought.profile() is None
+    gone = Sought("prf_1")
+    gone.take(PROFILE + KEY, codec.encode(profile(3), 1))
+    gone.take(PROFILE + KEY, None)
+    assert gone.profile() is None
+    node = SoughtNode([("user_id", "ann")])
+    node.take(NODE + KEY, graph_codec.encode(Node(1, {("user_id", "ann"): 5}), 7))
+    assert node.found() is not None
+    node.take(NODE + KEY, None)
+    assert node.found() is None

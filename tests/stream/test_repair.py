@@ -50,16 +50,17 @@ async def test_what_a_foreign_write_hides_is_appended_again(
         )
         first = {ann: profile_at(10), bob: profile_at(11)}
         store.write(first, await ports.append(list(first.items())))
-        await late.append(log, 0, [(ann, profile_at(3))])
+        await late.append(log, 0, [(ann, profile_at(3)), (PROFILE + b"gone", profile_at(2))])
         second = {bob: profile_at(12)}
         last = await ports.append(list(second.items()))
         store.write(second, last)
 
-        newest: dict[bytes, bytes] = {}
+        newest: dict[bytes, bytes | None] = {}
         async for records in reader.read(BulkRead(log, 0, 0)):
-            newest.update((record.key, record.value) for record in records if record.key and record.value)
+            newest.update((record.key, record.value) for record in records if record.key)
             assert records[-1].offset == last, "the offset that the store stands for is that of our last record"
-        assert {key: codec.w_of(value) for key, value in newest.items()} == {ann: 10, bob: 12}
+        assert newest.pop(PROFILE + b"gone") is None, "whom we do not have must not come back"
+        assert {key: codec.w_of(value or b"") for key, value in newest.items()} == {ann: 10, bob: 12}
 
         third = {bob: profile_at(13)}
         assert await ports.append(list(third.items())) == last + 1, "and the next append sees no foreign write"

@@ -235,3 +235,24 @@ def test_a_damaged_block_is_damage_and_no_lock(tmp_path: Path, share: StoreShare
         file.write_bytes(data)
     with opened(tmp_path / "s", share) as store, pytest.raises(CorruptProfile, match="checksum"):
         store.get(PROFILE + b"a")
+
+
+def test_what_is_scrubbed_is_on_the_disk_no_more(tmp_path: Path, share: StoreShare) -> None:
+    secret = os.urandom(32).hex().encode()
+    directory = tmp_path / "p"
+
+    def on_disk() -> bool:
+        return any(secret in file.read_bytes() for file in directory.rglob("*.sst"))
+
+    store = PartitionStore(directory, 3, share, lambda: NOW_MS)
+    store.write({PROFILE + b"ann": secret, PROFILE + b"bob": b"stays"}, 0)
+    store.flush()
+    assert on_disk()
+    store.write({PROFILE + b"ann": None}, 1)
+    store.flush()
+    assert on_disk(), "a deletion only hides what it deletes"
+    store.scrub([PROFILE + b"ann"])
+    store.close()
+    assert not on_disk()
+    with opened(directory, share) as store:
+        assert (store.get(PROFILE + b"ann"), store.get(PROFILE + b"bob")) == (None, b"stays")

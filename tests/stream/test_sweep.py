@@ -59,3 +59,11 @@ def test_live_work_comes_first(store: PartitionStore) -> None:
     assert swept.stale(store, NEW, read_next=behind, done_next=0) == []
     assert swept.stale(store, NEW, read_next=2 * behind, done_next=behind) == [], "still too far behind"
     assert swept.stale(store, NEW, read_next=2 * behind, done_next=2 * behind) == [b"one"]
+
+
+def test_whoever_was_erased_has_nothing_to_be_evaluated(store: PartitionStore) -> None:
+    put(store, OLD, b"prf_ann")
+    erased = Profile()
+    erased.erased = True
+    store.write({PROFILE + b"prf_bob": codec.encode(erased, 1)}, 0)
+    assert Sweep().stale(store, NEW, read_next=0, done_next=0) == [b"prf_ann"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from app.activation.destination import Destination, Limits, Request, Secret, post
+from app.activation.destination import Destination, Erase, Limits, Request, Secret, once, post
 from app.activation.outcome import (
     Delivered,
     Outcome,
@@ -29,8 +29,13 @@ from app.activation.outcome import (
 )  # fmt: skip
 from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_or_none, word
+from app.activation.request import basic
 from app.activation.settings import Rule
 
+DELETIONS = {
+    "US": "https://amplitude.com/api/2/deletions/users",
+    "EU": "https://analytics.eu.amplitude.com/api/2/deletions/users",
+}
 HOSTS = {"US": "https://api2.amplitude.com", "EU": "https://api.eu.amplitude.com"}
 BAD_REQUEST, THROTTLED = 400, 429
 HOLD_S, DAY_S = 30.0, 3600.0
@@ -42,6 +47,7 @@ BY_INDEX = ("events_with_invalid_fields", "events_with_missing_fields", "events_
 class Settings:
     api_key: Annotated[Secret, Rule("The project's API key.")]
     region: Annotated[Literal["US", "EU"], Rule("Where the project lives.")] = "US"
+    secret_key: Annotated[Secret | None, Rule("The project's secret key; only to delete users who are erased.")] = None
 
 
 def person(payload: Payload) -> JsonObject:
@@ -109,6 +115,12 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
     return by_index(len(payloads), failed)
 
 
+def erase(payload: Payload, settings: Settings) -> Request:
+    assert settings.secret_key is not None, "asked only where there is one"
+    body = {"user_ids": [payload.ids["user_id"]], "ignore_invalid_id": "true", "requester": "headwater"}
+    return post(DELETIONS[settings.region], body, headers=basic(settings.api_key, settings.secret_key))
+
+
 DESTINATION = Destination(
     name="amplitude",
     settings=Settings,
@@ -118,4 +130,5 @@ DESTINATION = Destination(
     group=lambda payload, settings: "",
     build=build,
     classify=classify,
+    erase=Erase(once(erase), knows=lambda payload, settings: "user_id" in payload.ids, needs="secret_key"),
 )

@@ -2,7 +2,7 @@
 
 Needs: a REST API key with `users.track`, and the instance that the dashboard's URL names. Attributes and events are
 created on first use; setting an attribute is billed as a data point. Known by user id, else by e-mail address. There is
-no dedupe: an event whose answer was lost may be counted twice.
+no dedupe: an event whose answer was lost may be counted twice. Who is erased is deleted by user id.
 
 Sources: braze.com/docs/api/endpoints/user_data/post_user_track, /errors, /api_limits (read 2026-08-13).
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from app.activation.destination import Destination, Limits, Request, Secret, post
+from app.activation.destination import Destination, Erase, Limits, Request, Secret, once, post
 from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, by_index, by_status
 from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_of, objects, word
@@ -27,9 +27,14 @@ Instance = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    api_key: Annotated[Secret, Rule("REST API key with the permission users.track.")]
+    api_key: Annotated[Secret, Rule("REST API key with the permissions users.track and, for erasure, users.delete.")]
     instance: Annotated[Instance, Rule("Where the account lives: the part after rest. in the REST endpoint.")]
     app_id: Annotated[str | None, Rule("The app that events are filed under.")] = None
+
+
+def host(settings: Settings) -> str:
+    domain = "eu" if settings.instance.startswith("fra") else "com"
+    return f"https://rest.{settings.instance}.braze.{domain}"
 
 
 def person(payload: Payload) -> JsonObject | None:
@@ -55,10 +60,8 @@ def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Reques
         else:
             attributes.append(payload.fields | who | {"_update_existing_only": False})
     body = {name: items for name, items in (("attributes", attributes), ("events", events)) if items}
-    domain = "eu" if settings.instance.startswith("fra") else "com"
     headers = {"X-Braze-Batch": "true"} if len(payloads) > 1 else {}
-    url = f"https://rest.{settings.instance}.braze.{domain}/users/track"
-    return post(url, body, bearer=settings.api_key, headers=headers)
+    return post(f"{host(settings)}/users/track", body, bearer=settings.api_key, headers=headers)
 
 
 def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
@@ -80,6 +83,10 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
     return by_index(len(payloads), failed)
 
 
+def erase(payload: Payload, settings: Settings) -> Request:
+    return post(f"{host(settings)}/users/delete", {"external_ids": [payload.ids["user_id"]]}, bearer=settings.api_key)
+
+
 DESTINATION = Destination(
     name="braze",
     settings=Settings,
@@ -89,4 +96,5 @@ DESTINATION = Destination(
     group=lambda payload, settings: "",
     build=build,
     classify=classify,
+    erase=Erase(once(erase), knows=lambda payload, settings: "user_id" in payload.ids),
 )

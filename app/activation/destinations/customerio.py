@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
 
-from app.activation.destination import Destination, Limits, Request, Secret, post
+from app.activation.destination import Attempt, Conversation, Destination, Erase, Limits, Request, Secret, post
 from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, by_index, by_status
 from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_of, objects
@@ -80,6 +80,13 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
     return by_index(len(payloads), failed)
 
 
+def erase(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:
+    entry = {"type": "person", "action": "delete", "identifiers": person(payload)}
+    url = f"{HOSTS[settings.region]}/api/v2/batch"
+    response = yield post(url, {"batch": [entry]}, headers=basic(settings.site_id, settings.api_key))
+    return classify(response, [payload], attempt.now_s)
+
+
 DESTINATION = Destination(
     name="customerio",
     settings=Settings,
@@ -88,4 +95,5 @@ DESTINATION = Destination(
     group=lambda payload, settings: "",
     build=build,
     classify=classify,
+    erase=Erase(erase, knows=lambda payload, settings: bool("".join(person(payload).values()))),
 )

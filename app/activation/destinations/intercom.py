@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, send
+from app.activation.destination import Attempt, Conversation, Destination, Erase, Limits, Request, Secret, send
 from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, Retry, by_status
 from app.activation.payload import Payload
 from app.activation.reply import json_of, objects, word
@@ -75,13 +75,17 @@ def found(payload: Payload, settings: Settings, attempt: Attempt) -> Generator[R
     return None
 
 
+def forget(payload: Payload, attempt: Attempt) -> None:
+    for field, kind in (("external_id", "user_id"), ("email", "email")):
+        attempt.memory.forget(f"{field}:{payload.ids.get(kind)}")
+
+
 def identify(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:
     contact = yield from found(payload, settings, attempt)
     if contact is not None:
         response = yield request(settings, "PUT", f"/contacts/{contact}", {"custom_attributes": payload.fields})
         if response.status == NOT_FOUND:  # erased or merged since it was looked up
-            for field, kind in (("external_id", "user_id"), ("email", "email")):
-                attempt.memory.forget(f"{field}:{payload.ids.get(kind)}")
+            forget(payload, attempt)
             return Retry(Reason.REFUSED, attempts_max=3)
         return judged(response, attempt.now_s)
     ids = payload.ids
@@ -115,6 +119,18 @@ def key(payload: Payload, settings: Settings) -> str | None:
     return payload.ids.get("user_id") or payload.ids.get("email")
 
 
+def erase(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:
+    try:
+        contact = yield from found(payload, settings, attempt)
+    except NotAnswered as end:
+        return end.outcome
+    if contact is None:
+        return Delivered()
+    response = yield request(settings, "POST", "/user_delete_requests", {"intercom_user_id": contact})
+    forget(payload, attempt)
+    return Delivered() if response.status == NOT_FOUND else judged(response, attempt.now_s)
+
+
 DESTINATION = Destination(
     name="intercom",
     settings=Settings,
@@ -122,4 +138,5 @@ DESTINATION = Destination(
     key=key,
     repeats=False,
     converse=converse,
+    erase=Erase(erase, knows=lambda payload, settings: key(payload, settings) is not None),
 )

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
+from urllib.parse import quote
 
-from app.activation.destination import Destination, Limits, Request, Secret, post
+from app.activation.destination import Destination, Erase, Limits, Request, Secret, once, post, send
 from app.activation.hashing import email_of
 from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, by_index, by_status
 from app.activation.payload import JsonObject, Payload
@@ -85,6 +86,13 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
     return by_index(len(payloads), failed)
 
 
+def erase(payload: Payload, settings: Settings) -> Request:
+    who = person(payload, settings)
+    path = f"byUserId/{quote(str(who['userId']), safe='')}" if "userId" in who else quote(str(who["email"]), safe="")
+    url = f"{HOSTS[settings.data_center]}/api/users/{path}"
+    return send("DELETE", url, headers={"Api-Key": settings.api_key})
+
+
 DESTINATION = Destination(
     name="iterable",
     settings=Settings,
@@ -95,4 +103,5 @@ DESTINATION = Destination(
     key=key,
     build=build,
     classify=classify,
+    erase=Erase(once(erase), knows=lambda payload, settings: bool(person(payload, settings))),
 )

@@ -18,7 +18,7 @@ from hashlib import sha256
 from hmac import digest
 from typing import Annotated
 
-from app.activation.destination import Destination, Limits, Request, Secret
+from app.activation.destination import Destination, Erase, Limits, Request, Secret
 from app.activation.outcome import (
     Delivered,
     Outcome,
@@ -135,4 +135,5 @@ DESTINATION = Destination(
     group=lambda payload, settings: "",
     build=build,
     classify=classify,
+    erase=Erase(),
 )

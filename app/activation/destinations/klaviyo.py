@@ -2,7 +2,8 @@
 
 Needs: a private API key that may write profiles and events. Properties are created on first use; null clears one,
 which the vendor's bulk import could not do. Known by user id (external id) and e-mail address. Events carry the message
-id, so repeats are dropped. 700 profiles a minute are allowed, hence 11 a second.
+id, so repeats are dropped. 700 profiles a minute are allowed, hence 11 a second. Who is erased is deleted by e-mail
+address, for which the key has to be allowed to write data privacy.
 
 Sources: developers.klaviyo.com rate limits, create-or-update profile, events (2026-07-15).
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from app.activation.destination import Destination, Limits, Request, Secret, post
+from app.activation.destination import Destination, Erase, Limits, Request, Secret, once, post
 from app.activation.outcome import Outcome, Pause, Reason, Response, by_status
 from app.activation.payload import JsonObject, Payload
 from app.activation.settings import Rule
@@ -45,6 +46,15 @@ def key(payload: Payload, settings: Settings) -> str | None:
     return str(next(iter(person(payload).values()), "")) or None
 
 
+def headers(settings: Settings) -> dict[str, str | Secret]:
+    return {
+        "Authorization": Secret(f"Klaviyo-API-Key {settings.api_key.reveal()}"),
+        "revision": settings.revision,
+        "Content-Type": "application/vnd.api+json",
+        "Accept": "application/vnd.api+json",
+    }
+
+
 def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:
     payload = payloads[0]
     if payload.is_track:
@@ -59,13 +69,13 @@ def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Reques
     else:
         path, kind = "/profile-import", "profile"
         attributes = person(payload) | {"properties": payload.fields}
-    headers: dict[str, str | Secret] = {
-        "Authorization": Secret(f"Klaviyo-API-Key {settings.api_key.reveal()}"),
-        "revision": settings.revision,
-        "Content-Type": "application/vnd.api+json",
-        "Accept": "application/vnd.api+json",
-    }
-    return post(HOST + path, {"data": {"type": kind, "attributes": attributes}}, headers=headers)
+    return post(HOST + path, {"data": {"type": kind, "attributes": attributes}}, headers=headers(settings))
+
+
+def erase(payload: Payload, settings: Settings) -> Request:
+    who = {"data": {"type": "profile", "attributes": {"email": payload.ids["email"]}}}
+    job = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": who}}}
+    return post(f"{HOST}/data-privacy-deletion-jobs", job, headers=headers(settings))
 
 
 def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
@@ -81,4 +91,5 @@ DESTINATION = Destination(
     key=key,
     build=build,
     classify=classify,
+    erase=Erase(once(erase), knows=lambda payload, settings: "email" in payload.ids),
 )

@@ -3,7 +3,7 @@
 Needs: an API key with Marketing access, and the region. Custom fields must exist under the definition's key, as Text
 or Number; they are addressed by ids, which are looked up and kept for an hour. All identifiers that a contact has are
 sent, else the vendor makes a second one. A write is a job: it is asked for until it is done, and a batch with errors is
-sent again one by one, so that each contact is judged by its own job.
+sent again one by one, so that each contact is judged by its own job. Who is erased is looked up by e-mail address.
 
 Sources: Twilio SendGrid OpenAPI (2026-01-22), twilio.com/docs/sendgrid rate limits (read 2026-08-13).
 """
@@ -13,12 +13,24 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import quote
 
-from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, send
+from app.activation.destination import (
+    Attempt,
+    Conversation,
+    Destination,
+    Erase,
+    Limits,
+    Request,
+    Secret,
+    forgotten,
+    get,
+    send,
+)  # fmt: skip
 from app.activation.fields import as_text
 from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, Retry, by_status
 from app.activation.payload import JsonObject, Payload
-from app.activation.reply import dig, json_of, objects, word
+from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.settings import Rule
 
 HOSTS = {"global": "https://api.sendgrid.com", "EU": "https://api.eu.sendgrid.com"}
@@ -96,6 +108,21 @@ def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) 
     return outcome
 
 
+def erase(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:
+    url = f"{HOSTS[settings.region]}/v3/marketing/contacts"
+    body = {"emails": [payload.ids["email"]]}
+    response = yield send("POST", f"{url}/search/emails", body, bearer=settings.api_key)
+    outcome = forgotten(response, attempt.now_s)
+    if not isinstance(outcome, Delivered):
+        return outcome
+    contacts = dig(json_or_none(response), "result")
+    ids = [word(dig(each, "contact"), "id") for each in (contacts.values() if isinstance(contacts, dict) else ())]
+    if not any(ids):
+        return outcome  # nobody is known by that address
+    chosen = quote(",".join(filter(None, ids)))
+    return judged((yield send("DELETE", f"{url}?ids={chosen}", bearer=settings.api_key)), attempt.now_s)
+
+
 def key(payload: Payload, settings: Settings) -> str | None:
     return next((value for kind, value in payload.ids.items() if kind in IDENTIFIERS), None)
 
@@ -107,4 +134,5 @@ DESTINATION = Destination(
     calls=("identify",),
     key=key,
     converse=converse,
+    erase=Erase(erase, knows=lambda payload, settings: "email" in payload.ids),
 )

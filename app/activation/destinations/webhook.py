@@ -11,7 +11,7 @@ from hmac import digest
 from typing import Annotated, Literal
 
 from app.activation.checks import check_headers, check_url
-from app.activation.destination import Destination, Limits, Request, Secret
+from app.activation.destination import Destination, Erase, Limits, Request, Secret
 from app.activation.payload import Payload
 from app.activation.settings import Rule
 from app.activation.wire import encode
@@ -87,5 +87,6 @@ DESTINATION = Destination(
     build=build,
     calls=None,
     group=lambda payload, settings: "",
+    erase=Erase(),
     limits_for=lambda limits, settings: replace(limits, batch_items_max=settings.batch),
 )

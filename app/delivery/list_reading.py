@@ -1,0 +1,93 @@
+"""A list destination looked at from outside: its changelog read, its vendor asked. Nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from app.activation.destination import Configured
+from app.activation.lists.drift import Drift, drift
+from app.activation.lists.overview import Ledger
+from app.activation.lists.vendor import Lists
+from app.clock import SystemClock
+from app.delivery import exchange
+from app.delivery.breaker import BreakerSettings
+from app.delivery.exchange import Exchanges
+from app.delivery.gate import Gate
+from app.delivery.guard import Guard
+from app.delivery.limiter import Limiter
+from app.delivery.list_door import Door, Said
+from app.delivery.transport import Transport
+from app.kafka.admin import Admin
+from app.kafka.consumer import BulkRead, BulkReader
+from app.settings import Security
+from app.topics import Topics
+
+
+async def read(brokers: str, security: Security, topics: Topics, name: str) -> Ledger:
+    """What a destination's changelog holds; nothing where there is none yet.
+
+    Raises:
+        HeadwaterError: no broker answers.
+    """
+    topic = topics.lists_changelog(name)
+    ledger = Ledger()
+    async with Admin(brokers, security) as admin:
+        if not await admin.describe([topic]):
+            return ledger
+        place = (topic, 0)
+        start, end = (await admin.beginning_offsets([place]))[place], (await admin.end_offsets([place]))[place]
+    async for records in BulkReader(brokers, security).read(BulkRead(topic, 0, start, end)):
+        ledger.take((each.key, each.value) for each in records)
+    return ledger
+
+
+async def compare(
+    configured: Configured, ledger: Ledger, allow_networks: Sequence[str]
+) -> list[tuple[str, Drift | str]]:
+    """(audience, how the vendor's list differs from the ledger; or why it is not known) for each list.
+
+    Beside a delivery that runs, the rate may be passed by what this asks.
+    """
+    assert configured.lists is not None, "a list destination"
+    found: list[tuple[str, Drift | str]] = []
+    async with AsyncExitStack() as stack:
+        transport = Transport(Guard.of(allow_networks))
+        stack.push_async_callback(transport.close)
+        door = _door(configured, transport)
+        for list_, kept in sorted(ledger.lists.items(), key=lambda one: one[1].audience):
+            external = kept.external or configured.lists.given.get(kept.audience, "")
+            shown = await _shown(configured, configured.lists, door, external)
+            found.append((kept.audience, shown if isinstance(shown, str) else drift(ledger.entries(list_), shown)))
+    return found
+
+
+async def _shown(configured: Configured, lists: Lists, door: Door, external: str) -> frozenset[str] | str:
+    """The keys of a list's members, or why they are not known."""
+    ask = lists.shown
+    if ask is None:
+        return f"{configured.type} does not tell who is on a list"
+    if not external:
+        return "the list has not been made yet"
+    said: Said[frozenset[str]] = await door.talk(lambda attempt: ask(external, attempt), probe=await door.admitted())
+    return said.value if said.value is not None else f"{said.ended.outcome!r}: {said.ended.message}"
+
+
+def _door(configured: Configured, transport: Transport) -> Door:
+    clock = SystemClock()
+    limiter = Limiter(configured.limits.requests_per_s, clock=clock, grow_after_s=0.0)
+    limiter.set_share(1, 1)
+    exchanges = Exchanges(
+        configured,
+        exchange.Surroundings(
+            clock=clock,
+            sleep=asyncio.sleep,
+            deliver=transport.send,
+            turn=limiter.acquire,
+            may_send=lambda: True,
+            heard=lambda response: None,
+        ),
+    )
+    gate = Gate(BreakerSettings(in_a_row=10**9, requests_min=10**9), probe_every_s=0.0)
+    return Door(configured.type, exchanges, gate, clock, asyncio.sleep, in_flight_max=1, hold_s_max=0.0)

@@ -1,0 +1,279 @@
+"""A list lane over hours: what goes out when, and what of it survives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from app.activation.outcome import Reason, Response
+from tests.delivery.jumping import run_jumping
+from tests.delivery.list_rig import HOUR_S, ListRig, ListVendor, failing, serving, told
+
+
+def jumping(main: Coroutine[Any, Any, None]) -> None:
+    run_jumping(main)
+
+
+def test_the_first_update_sends_the_whole_list_and_later_ones_only_what_changed() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(4)])
+            assert rig.lane.committable(0) == 4
+            await asyncio.sleep(30)
+            assert vendor.requests == [], "whoever comes in the first minute goes along"
+            await rig.lane.take(0, [told(4, "p4", inside=True, email="4@x.org")])
+            await asyncio.sleep(60)
+            assert vendor.lists == {"l1": {f"{n}@x.org" for n in range(5)}}
+            assert [len(members) for _, members in vendor.changes] == [3, 2]
+            await rig.lane.take(0, [told(5, "p0", inside=False), told(6, "p9", inside=True, email="9@x.org")])
+            await asyncio.sleep(HOUR_S - 120)
+            assert len(vendor.changes) == 2, "not before its interval"
+            await asyncio.sleep(120)
+            assert vendor.changes[2:] == [("l1/add", ["9@x.org"]), ("l1/remove", ["0@x.org"])]
+            first, second = rig.view().runs
+            assert (first.added, first.removed, first.status) == (5, 0, "done")
+            assert (second.added, second.removed, second.requests) == (1, 1, 2)
+            await asyncio.sleep(5 * HOUR_S)
+            assert len(rig.view().runs) == 2, "nothing to do is no update"
+
+    jumping(main())
+
+
+def test_whoever_comes_and_goes_within_an_interval_is_never_sent() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org")])
+            await asyncio.sleep(100)
+            await rig.lane.take(0, [told(1, "p1", inside=True, email="1@x.org"), told(2, "p0", inside=False)])
+            await rig.lane.take(0, [told(3, "p1", inside=False), told(4, "p0", inside=True, email="0@x.org")])
+            await asyncio.sleep(2 * HOUR_S)
+            assert vendor.changes == [("l1/add", ["0@x.org"])]
+
+    jumping(main())
+
+
+def test_a_member_of_two_profiles_goes_when_both_have_left_and_not_before() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email="Both@x.org") for n in range(2)])
+            await asyncio.sleep(100)
+            await rig.lane.take(0, [told(2, "p0", inside=False, email="both@x.org")])
+            await asyncio.sleep(200)
+            assert vendor.lists == {"l1": {"both@x.org"}}
+            await rig.lane.take(0, [told(3, "p1", inside=False, email="both@x.org")])
+            await asyncio.sleep(200)
+            assert vendor.lists == {"l1": set()}
+
+    jumping(main())
+
+
+def test_whom_the_vendor_refuses_is_told_of_and_not_sent_again() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        vendor.refuses = {"1@x.org"}
+        rig = ListRig(vendor, interval_s=60)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(3)])
+            await asyncio.sleep(500)
+            view = rig.view()
+            assert [(one.key, one.reason, one.wanted) for one in view.refused] == [("1@x.org", "refused", True)]
+            assert (view.held, view.wanted, view.to_add) == (2, 3, 0)
+            assert view.runs[0].refused == {"refused": 1}
+            assert len(vendor.changes) == 1
+            await rig.lane.take(0, [told(3, "p1", inside=False), told(4, "p1", inside=True, email="1@x.org")])
+            await asyncio.sleep(100)
+            assert len(vendor.changes) == 2, "it left and came again: another request than the one that was refused"
+
+    jumping(main())
+
+
+def test_a_request_that_is_refused_as_a_whole_is_taken_apart() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60, batch=8, errors_path=None)
+
+        def refuse() -> Response | None:
+            return Response(422) if "5@x.org" in vendor.requests[-1][2] else None
+
+        vendor.script = [lambda: None] + [refuse] * 100
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(20)])
+            await asyncio.sleep(100)
+        assert vendor.lists == {"l1": {f"{n}@x.org" for n in range(20) if n != 5}}
+        assert [one.key for one in rig.view().refused] == ["5@x.org"]
+        assert len(vendor.changes) < 20
+
+    jumping(main())
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+def test_killed_in_the_middle_of_a_run_it_goes_on_where_it_was(at: int) -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        people = [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(15)]
+        async with serving(rig):
+            await rig.lane.take(0, people)
+            await vendor.until(at)
+        whole = [(path, members) for path, members in vendor.changes]
+        again = ListRig(vendor, changelog=rig.changelog)
+        async with serving(again):
+            await asyncio.sleep(5)
+            assert vendor.lists[f"l{vendor.made}"] == {f"{n}@x.org" for n in range(15)}
+            (run,) = again.view().runs
+            assert (run.status, run.added) == ("done", 15)
+            repeated = [members for path, members in vendor.changes[len(whole) :] if members in [m for _, m in whole]]
+            assert len(repeated) <= 1, "only the request that nobody heard of is sent again"
+
+    jumping(main())
+
+
+def test_who_left_while_a_request_was_in_doubt_is_taken_off() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org")])
+            await vendor.until(2)
+        assert vendor.lists == {"l1": {"0@x.org"}}, "the vendor has it, and nobody has heard of that"
+        again = ListRig(vendor, changelog=rig.changelog)
+        async with serving(again):
+            await again.lane.take(0, [told(1, "p0", inside=False)])
+            await asyncio.sleep(10)
+            assert vendor.lists == {"l1": set()}
+
+    jumping(main())
+
+
+def test_a_throttled_vendor_is_left_alone_and_a_paused_one_probed() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        vendor.script = [
+            lambda: None, lambda: Response(429, {"retry-after": "40"}), failing(Reason.TIMEOUT), lambda: Response(401),
+            lambda: Response(401),
+        ]  # fmt: skip
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org")])
+            await asyncio.sleep(900)
+            times = [at for at, path, _ in vendor.requests if path == "l1/add"]
+            waits = [round(later - earlier) for earlier, later in pairwise(times)]
+            assert waits[0] >= 40
+            assert waits[1] < 5
+            assert [300 <= wait < 303 for wait in waits[2:]] == [True, True], waits
+            assert vendor.lists == {"l1": {"0@x.org"}}
+            assert rig.view().runs[0].status == "done"
+
+    jumping(main())
+
+
+def test_a_list_that_the_vendor_lost_is_made_anew_with_everybody_on_it() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(4)])
+            await asyncio.sleep(100)
+            vendor.lists.clear()
+            await rig.lane.take(0, [told(9, "p0", inside=False)])
+            await asyncio.sleep(200)
+            assert vendor.lists == {"l2": {f"{n}@x.org" for n in range(1, 4)}}
+            assert rig.view().external == "l2"
+
+    jumping(main())
+
+
+def test_a_list_that_somebody_named_is_never_made_anew() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60, lists={"vip": "mine"})
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org")])
+            await asyncio.sleep(100)
+            assert vendor.made == 0
+            run = rig.view().runs[0]
+            assert run.status == "failed"
+            assert "not there" in run.reason
+
+    jumping(main())
+
+
+def test_additive_only_never_takes_anybody_off() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60, additive_only=True)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(2)])
+            await asyncio.sleep(100)
+            await rig.lane.take(0, [told(2, "p0", inside=False), told(3, "p3", inside=True, email="3@x.org")])
+            await asyncio.sleep(200)
+            assert vendor.lists == {"l1": {"0@x.org", "1@x.org", "3@x.org"}}
+            assert rig.view().to_remove == 1
+
+    jumping(main())
+
+
+def test_a_step_that_may_or_may_not_have_been_written_is_read_back() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await asyncio.sleep(1)
+            rig.append_fails = 1
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(4)])
+            assert rig.opened == 2
+            assert rig.lane.committable(0) == 4
+            await asyncio.sleep(61)
+            rig.append_fails = 1
+            await asyncio.sleep(60)
+            assert vendor.lists[f"l{vendor.made}"] == {f"{n}@x.org" for n in range(4)}
+
+    jumping(main())
+
+
+def test_what_is_no_membership_is_a_dead_letter_and_nobody_is_filtered() -> None:
+    async def main() -> None:
+        rig = ListRig(ListVendor())
+        trait = {"class": "trait", "id": "tra_1", "key": "orders"}
+        async with serving(rig):
+            await rig.lane.take(
+                0, [told(0, "p0", inside=True), told(1, "p1", inside=True, computation=trait)._replace(value=b"{"),
+                    told(2, "p2", inside=True, email="2@x.org", computation=trait)],
+            )  # fmt: skip
+            assert [one["error"]["reason"] for one in rig.dead] == ["unreadable", "unreadable"]
+            assert [(one.outcome, one.count) for one in rig.counted] == [
+                ("filtered", 1),
+                ("rejected", 1),
+                ("rejected", 1),
+            ]
+            assert rig.lane.committable(0) == 3
+
+    jumping(main())
+
+
+def test_after_it_is_taken_away_nothing_is_sent_or_written() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(15)])
+            await vendor.until(3)
+            await rig.lane.suspend()
+            sent, written = len(vendor.requests), len(rig.changelog)
+            await asyncio.sleep(HOUR_S)
+            assert (len(vendor.requests), len(rig.changelog)) == (sent, written)
+            rig.lane.own(True)
+            await asyncio.sleep(10)
+            assert vendor.lists == {"l1": {f"{n}@x.org" for n in range(15)}}
+
+    jumping(main())
