@@ -7,10 +7,12 @@ of the core. Promises: what `check` passes, `catalog` and `destinations` do not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from app.activation.destination import Configured
+from app.activation.destination import Configured, settings_schema
 from app.activation.destinations import DESTINATIONS
 from app.definitions.excerpt import excerpt
 from app.definitions.model import Catalog, Definition, Kind, Subscription
@@ -28,6 +30,7 @@ from app.settings import (
     Loaded,
     Settings,
     did_you_mean,
+    schema,
 )
 from app.settings import read as read_settings
 
@@ -143,6 +146,23 @@ def secrets(loaded: Loaded) -> frozenset[str]:
     return loaded.secrets | own
 
 
+def published_schema() -> dict[str, object]:
+    """The JSON Schema of a whole configuration: of its structure, and of the settings of each destination type."""
+    whole: dict[str, Any] = deepcopy(schema())
+    items = whole["properties"]["destinations"]["items"]
+    items["properties"]["type"]["enum"] = sorted(DESTINATIONS)
+    items["allOf"] = [_settings_rule(name) for name in sorted(DESTINATIONS)]
+    return whole
+
+
+def _settings_rule(name: str) -> dict[str, object]:
+    wanted = settings_schema(DESTINATIONS[name])
+    then: dict[str, object] = {"properties": {"settings": wanted}}
+    if wanted["required"]:
+        then["required"] = ["settings"]
+    return {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}
+
+
 def problems(loaded: Loaded) -> Examination:
     """What is wrong with the definitions and the destinations' settings of a file whose structure is sound."""
     definitions = _examined_definitions(loaded)
@@ -241,7 +261,11 @@ def _destination_faults(loaded: Loaded) -> Iterator[Fault]:
 def _connection_faults(
     loaded: Loaded, at: int, destination: Destination, calls: tuple[str, ...] | None
 ) -> Iterator[Fault]:
-    """Calls that the vendor has no place for, and keys that become one field there."""
+    """Calls that the vendor has no place for, or that tell of accounts; and keys that become one field there."""
+    of_accounts = {
+        text.key for texts in (loaded.settings.audiences, loaded.settings.traits) for text in texts
+        if text.type == "ACCOUNTS"
+    }  # fmt: skip
     type_ = DESTINATIONS[destination.type]
     keys: dict[str, str] = {}
     for index, connection in enumerate(destination.connect):
@@ -254,6 +278,9 @@ def _connection_faults(
         yield from _list_faults(loaded, place, destination, connection)
         what = "audience" if connection.audience is not None else "trait"
         key = connection.audience or connection.trait or ""
+        if "group" in connection.calls and key not in of_accounts:
+            message = f"group tells of an account, and {key!r} is of users; take identify or track, or type: ACCOUNTS"
+            yield loaded.positions.fault((*place, "calls"), message)
         name = connection.mapping.get(key, key)
         field = type_.field_name(name)
         other = keys.setdefault(field, name)

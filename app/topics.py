@@ -1,8 +1,12 @@
 """Topic names, record keys and the rule by which a key gets its partition."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 DEAD_SUFFIX = ".dead"
+
+Collection = Literal["users", "accounts"]
+"""What profiles are of: people, or the accounts that they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,20 @@ class Topics:
         return f"{self.prefix}headwater.profiles.changelog"
 
     @property
+    def accounts_in(self) -> str:
+        """The same of accounts: everything that changes one, keyed by its id, which is its `groupId`."""
+        return f"{self.prefix}accounts.in"
+
+    @property
+    def accounts_changelog(self) -> str:
+        """Compacted: what a lost store of accounts is restored from; one partition for each of `accounts.in`."""
+        return f"{self.prefix}headwater.accounts.changelog"
+
+    def source_of(self, collection: Collection) -> str:
+        """The topic that profiles of a collection are folded from."""
+        return self.profiles_in if collection == "users" else self.accounts_in
+
+    @property
     def identity_links(self) -> str:
         """What `resolve` cannot decide by itself, in one order for all: one partition."""
         return f"{self.prefix}identity.links"
@@ -55,6 +73,11 @@ class Topics:
     def changes(self) -> str:
         """Out: CloudEvents of every membership and trait change."""
         return f"{self.prefix}changes"
+
+    @property
+    def dead_settled(self) -> str:
+        """Compacted: which dead letters were sent again or dropped; one partition."""
+        return f"{self.prefix}headwater.dead.settled"
 
     def destination(self, name: str) -> str:
         """Out: one destination's payloads, keyed by profile."""

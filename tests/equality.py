@@ -44,7 +44,7 @@ def check_sequences(observed: Changes, wanted: Changes) -> None:
     """Every change, at its instant, in its place, and none besides."""
     assert set(observed) == set(wanted), f"changed, but should not, or the other way: {set(observed) ^ set(wanted)}"
     for place, changes in wanted.items():
-        assert _all_same(observed[place], changes), f"{place}: expected {changes}, observed {observed[place]}"
+        assert are_same(observed[place], changes), f"{place}: expected {changes}, observed {observed[place]}"
 
 
 def check_finals(
@@ -87,7 +87,8 @@ def check_store(
     assert armed == timers, f"index and profiles differ: {armed ^ timers}"
 
 
-def _all_same(observed: list[tuple[int, Any]], wanted: list[tuple[int, Any]]) -> bool:
+def are_same(observed: list[tuple[int, Any]], wanted: list[tuple[int, Any]]) -> bool:
+    """Whether two sequences have the same values at the same instants."""
     return len(observed) == len(wanted) and all(
         at_ms == wanted_at and same(value, wanted_value)
         for (at_ms, value), (wanted_at, wanted_value) in zip(observed, wanted, strict=True)

@@ -272,6 +272,25 @@ destinations:
     assert (line, path, message) == (8, "destinations.0.connect.0.calls", "pardot takes identify, and no track")
 
 
+def test_a_group_call_is_for_definitions_of_accounts(tmp_path: Path) -> None:
+    text = """\
+audiences:
+  - {key: vip, query: "event('a').count() >= 1"}
+traits:
+  - {key: seats, type: ACCOUNTS, query: "event('a').count()"}
+destinations:
+  - name: crm
+    type: webhook
+    settings: {url: https://crm.example/hook, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}
+    connect:
+      - {trait: seats, calls: [group, identify, track]}
+      - {audience: vip, calls: [identify, group]}
+"""
+    told = [(line, path, message) for line, _, path, message in faults(tmp_path, text) if "group" in message]
+    message = "group tells of an account, and 'vip' is of users; take identify or track, or type: ACCOUNTS"
+    assert told == [(11, "destinations.0.connect.1.calls", message)]
+
+
 def test_events_that_a_setting_is_missing_for_are_refused(tmp_path: Path) -> None:
     text = """\
 audiences:

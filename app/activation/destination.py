@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from app.activation.fields import FieldName, as_it_is
@@ -170,6 +171,10 @@ class Destination(Generic[S]):
     """None: the vendor cannot be asked, or nobody has written down how; receipts say so."""
     field_name: FieldName = as_it_is
     """What becomes of a key, so that two keys which become one are found when the configuration is checked."""
+    vendor: str = ""
+    """Types of the same vendor share its accounts; empty: the type's name."""
+    account: tuple[str, ...] = ()
+    """The settings that say whose account it is, whose limits are shared by all who use it; empty: all secret ones."""
     enrich: tuple[str, ...] = ()
     """Keys of custom or computed traits that the vendor insists on; they go along where the profile has them."""
     lists: ListVendor[S] | None = None
@@ -229,12 +234,18 @@ class Destination(Generic[S]):
             secrets=secrets_in(settings),
             bars_erasure=lambda payload: self._bars_erasure(payload, settings),
             lists=self.lists.bound(settings, finish) if self.lists is not None else None,
+            account=self._account(settings, base_url),
         )
 
     def _bars_erasure(self, payload: Payload, settings: S) -> Reason | None:
         if self.erase is None or (self.erase.needs and getattr(settings, self.erase.needs) is None):
             return Reason.NOT_SUPPORTED
         return None if self.erase.knows(payload, settings) else Reason.NO_IDENTIFIER
+
+    def _account(self, settings: S, base_url: str | None) -> str:
+        named = [getattr(settings, name) for name in self.account] or secrets_in(settings)
+        texts = [one.reveal() if isinstance(one, Secret) else str(one) for one in named]
+        return sha256("\0".join((self.vendor or self.name, base_url or "", *texts)).encode()).hexdigest()
 
 
 def _not_supported(payload: Payload) -> Reason | None:
@@ -258,6 +269,8 @@ class Configured:
     repeats: bool
     secrets: tuple[Secret, ...] = field(repr=False)
     """Every secret value in the settings, to be struck out of whatever a vendor echoes."""
+    account: str
+    """A hash; destinations that have it in common share one vendor account, with its limits."""
     bars_erasure: Callable[[Payload], Reason | None] = field(default=_not_supported)
     """Why the vendor cannot be asked to forget the person of a `delete` call; None where it can be."""
     lists: Lists | None = None

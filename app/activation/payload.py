@@ -27,7 +27,7 @@ class Computation(msgspec.Struct, frozen=True):
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """One message about one profile to one destination."""
+    """One message about one user or account to one destination."""
 
     id: str
     """The same at every repeat: the receiver's idempotency key."""
@@ -107,9 +107,13 @@ class Payload(msgspec.Struct, frozen=True):
 
     @property
     def ids(self) -> dict[str, str]:
-        """Identifier type → value: user_id, anonymous_id, email; those that the message carries."""
-        email = self.traits.get("email")
-        found = {"user_id": self.call.get("userId"), "anonymous_id": self.call.get("anonymousId"), "email": email}
+        """Identifier type → value: user_id, anonymous_id, email, an account's group_id; what the message carries."""
+        call = self.call
+        if call.get("type") == "group":
+            found = {"group_id": call.get("groupId")}
+        else:
+            email = self.traits.get("email")
+            found = {"user_id": call.get("userId"), "anonymous_id": call.get("anonymousId"), "email": email}
         return {kind: value for kind, value in found.items() if isinstance(value, str) and value}
 
 

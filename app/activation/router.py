@@ -7,6 +7,7 @@ message id; the CloudEvent 4 µs more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orjson import Fragment
@@ -34,7 +35,7 @@ class Routed(NamedTuple):
 
     topic: str
     key: bytes
-    """The profile's id."""
+    """The profile's id; an account's is its group id."""
     value: bytes
     headers: Headers
     partition: int | None = None
@@ -49,23 +50,32 @@ class Router:
         # What is the same for all changes is shared: each holds four headers of its own, not eight.
         self._version = ("ce_specversion", b"1.0")
         self._source = ("ce_source", f"/spaces/{catalog.space}".encode())
-        self._plans = {
-            id_: tuple(
+        by_definition = {
+            id_: [
                 _Plan(subscription, call, catalog.space, topics)
                 for subscription in subscriptions
                 for call in subscription.calls
-                if call in ("identify", "track")  # a group call tells of an account, never of a user
-            )
+            ]
             for id_, subscriptions in subscriptions_by_definition(catalog).items()
         }
+        # A group call tells of an account, the others of a user, be it what an account is for its users.
+        self._plans = _of_calls(by_definition, ("identify", "track"))
+        self._group_plans = _of_calls(by_definition, ("group",))
 
     def route(self, change: Change) -> list[Routed]:
-        """The payload records of a change: by subscription, then call, then addressee; always in the same order."""
-        plans = self._plans.get(change.definition_id)
+        """The payload records of a change: by subscription, then call, then addressee; always in the same order.
+
+        An account's change is one group call for each subscription to such. What an account is goes to its users, too,
+        as changes of theirs that name it.
+        """
+        of_account = change.collection == "accounts"
+        plans = (self._group_plans if of_account else self._plans).get(change.definition_id)
         if not plans:
             return []
         key = change.profile.encode()
         at = iso(change.at_ms)
+        if of_account:
+            return [plan.group_record(change, key, at) for plan in plans]
         to_all = addressees(change)
         return [
             plan.record(change, addressee, key, at)
@@ -99,6 +109,11 @@ class Router:
             ("message-id", id_),
         )
         return Routed(self._topic, key, encode(data), headers)
+
+
+def _of_calls(plans: Mapping[str, Sequence[_Plan]], calls: tuple[str, ...]) -> Mapping[str, tuple[_Plan, ...]]:
+    found = {id_: tuple(plan for plan in several if plan.call in calls) for id_, several in plans.items()}
+    return {id_: several for id_, several in found.items() if several}
 
 
 class _Plan:
@@ -147,13 +162,31 @@ class _Plan:
             traits: dict[str, object] = {self.renamed: change.value}
             self._enrich(traits, change, to)
             call["traits"] = traits
-            call["context"] = self.personas_alone
+            call["context"] = self._context(change, {})
         else:
             call["event"] = self.event_names[_happening(change)]
             call["properties"] = {self.key_property: self.key, self.renamed: change.value}
             about: dict[str, object] = {}
             self._enrich(about, change, to)
-            call["context"] = {"traits": about, "personas": self.personas} if about else self.personas_alone
+            call["context"] = self._context(change, about)
+        return self._routed(change, id_, call, key, at)
+
+    def group_record(self, change: Change, key: bytes, at: str) -> Routed:
+        """Of an account's change."""
+        id_ = derived_id(change.id, self.destination, self.call, change.profile, "")
+        traits: dict[str, object] = {self.renamed: change.value}
+        self._enrich(traits, change, None)
+        call: dict[str, object] = {"type": self.call, "messageId": id_, "timestamp": at, "groupId": change.profile}
+        call |= {"traits": traits, "context": self.personas_alone}
+        return self._routed(change, id_, call, key, at)
+
+    def _context(self, change: Change, about: dict[str, object]) -> object:
+        if not change.account:
+            return {"traits": about, "personas": self.personas} if about else self.personas_alone
+        named: dict[str, object] = {"groupId": change.account}
+        return named | ({"traits": about} if about else {}) | {"personas": self.personas}
+
+    def _routed(self, change: Change, id_: str, call: dict[str, object], key: bytes, at: str) -> Routed:
         call["integrations"] = self.integrations
         value: dict[str, object] = {
             "id": id_,
@@ -169,8 +202,8 @@ class _Plan:
             value["absorbed"] = change.absorbed
         return Routed(self.topic, key, encode(value), (("message-id", id_.encode()), JSON_TYPE), self.partition)
 
-    def _enrich(self, traits: dict[str, object], change: Change, to: Addressee) -> None:
-        if to.email is not None:
+    def _enrich(self, traits: dict[str, object], change: Change, to: Addressee | None) -> None:
+        if to is not None and to.email is not None:
             traits.setdefault("email", to.email)  # an identifier: no mapping renames it
         for key, name in self.enrichment:
             value = change.computed.get(key)

@@ -9,7 +9,9 @@ from urllib.parse import quote
 from app.activation.fields import as_text
 from app.activation.payload import InvalidPayload, Payload
 
-NAMES = ("user_id", "anonymous_id", "email", "profile", "message_id", "key", "value", "event", "at", "kind")
+NAMES = (
+    "user_id", "anonymous_id", "email", "group_id", "profile", "message_id", "key", "value", "event", "at", "kind",
+)  # fmt: skip
 
 
 def values(payload: Payload) -> dict[str, object]:

@@ -18,12 +18,15 @@ COMMANDS = {
     "up": "app.cli.up",
     "worker": "app.cli.worker",
     "validate": "app.cli.validate",
+    "schema": "app.cli.schema",
     "apply": "app.cli.apply",
     "send": "app.cli.send",
     "explain": "app.cli.explain",
     "profile": "app.cli.profile",
     "regulation": "app.cli.regulation",
     "lists": "app.cli.lists",
+    "dead": "app.cli.dead",
+    "destinations": "app.cli.destinations",
     "import": "app.cli.migration.command",
 }
 """Command → its module, which has a function of that name; `import_` for a name that Python keeps for itself."""
@@ -34,12 +37,15 @@ SUMMARIES = {
     "up": "Run everything on this machine.",
     "worker": "Run one runtime, for process managers and Kubernetes.",
     "validate": "Check a configuration; change nothing.",
+    "schema": "Print the configuration's JSON Schema, for editors.",
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
     "explain": "Tell why a profile is in or out, and until when.",
     "profile": "Show who a profile is; take an identifier out of it.",
     "regulation": "Erase people, or keep them out; and the receipts.",
     "lists": "Show who is on the lists that vendors keep, and compare.",
+    "dead": "List, retry or drop what could not be delivered.",
+    "destinations": "Send a destination a real message, and show it.",
     "import": "Make a configuration from another product's definitions.",
 }
 """What the list of commands says of each: whole sentences, in the width of a terminal."""

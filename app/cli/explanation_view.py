@@ -60,6 +60,7 @@ def _operand_value(operand: Operand) -> dict[str, Any]:
         "source": operand.source,
         "value": operand.value,
         "written_at": _instant(operand.written_ms),
+        "users": operand.users,
         "events": _evidence_value(operand.events) if operand.events is not None else None,
     }
 
@@ -143,6 +144,9 @@ class _Pen:
 
     def operand(self, operand: Operand, depth: int, *, named: bool) -> Iterator[str]:
         name = f"{operand.text} " if named else ""
+        if operand.users is not None:
+            yield f"{_INDENT * depth}holds of {operand.value} of {counted(operand.users, 'user')}"
+            return
         if operand.events is None:
             yield f"{_INDENT * depth}{name}is {_json(operand.value)}, {_said_of_trait(operand)}"
             return

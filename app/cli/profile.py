@@ -16,10 +16,10 @@ from app.cli import brokers as broker_address
 from app.cli import profile_split
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import WRONG_USAGE, CommandError, answer, say
-from app.cli.sought import HELP, named, sought
-from app.definitions.model import Kind
+from app.cli.sought import HELP, check_named, look
+from app.definitions.model import Kind, Scope
 from app.profiles.state import Profile
-from app.stream.lookup import Found, look_up
+from app.stream.lookup import Found
 from app.topics import Topics
 
 
@@ -42,7 +42,8 @@ def profile(
     timeout_s: Annotated[float, typer.Option("--timeout", help="split: seconds to wait until it is done.")] = 120.0,
 ) -> None:
     """Show a profile: its identifiers and when each was added, the profiles that became part of it and by which
-    message, its custom traits, and what was last emitted: the audiences that it is in, and its computed traits.
+    message, its custom traits, and what was last emitted: the audiences that it is in, and its computed traits. Show an
+    account: its traits, and what was last emitted.
 
     Or split it: take one identifier, with the events that name it, out of the profile that it is in. It makes a new
     one. Both are computed anew from the log; what thereby turns is sent like any entry, exit or value. What the log
@@ -57,15 +58,17 @@ def profile(
     Examples:
       headwater profile show ann
       headwater profile show email:ann@example.com --json | jq .identifiers
+      headwater profile show group_id:acme
       headwater profile split anonymous_id:8f14e45f --dry-run
       headwater profile split anonymous_id:8f14e45f --yes --json | jq .into
     """
-    wanted = sought(identifier)
+    check_named(identifier)
     settings = broker_address.settings(config, brokers)
     address = broker_address.resolve(settings, data, brokers)
-    found = asyncio.run(look_up(address, Topics(settings.kafka.topic_prefix), wanted, settings.kafka.security))
+    topics = Topics(settings.kafka.topic_prefix)
+    found, owner = asyncio.run(look(identifier, address, topics, settings.kafka.security))
     if found.known is None and found.profile is None:
-        raise CommandError(f"nobody is known as {named(wanted, None)}")
+        raise CommandError(f"nobody is known as {owner}")
     if action is Action.SPLIT:
         _split(profile_split.Splitter(settings, address, timeout_s), found, yes=yes, dry_run=dry_run, as_json=as_json)
     elif as_json:
@@ -105,6 +108,7 @@ def as_value(found: Found) -> dict[str, object]:
         "traits": {key: {"value": value, "written_at": iso(at_ms)} for key, (value, at_ms, _) in held.traits.items()},
         "audiences": [key for key, value in _emitted(found, "audience") if value],
         "computed_traits": dict(_emitted(found, "trait")),
+        **({"users": _users(held)} if found.collection == "accounts" else {"accounts": _accounts(held)}),
     }
 
 
@@ -122,6 +126,8 @@ def as_text(found: Found) -> str:
         ("traits", [(key, _json(value), f"written {iso(at_ms)}") for key, (value, at_ms, _) in held.traits.items()]),
         ("audiences", [(key,) for key, value in _emitted(found, "audience") if value]),
         ("computed traits", [(key, _json(value)) for key, value in _emitted(found, "trait")]),
+        ("accounts, and what they are", [(name, _json(told)) for name, told in _accounts(held).items()]),
+        ("users", [(str(_users(held)),)] if found.collection == "accounts" else []),
     )
     as_of = f"as of {iso(held.clock)}" if found.profile is not None else "nothing has been applied to it yet"
     lines = [f"{found.profile_id}, {as_of}"]
@@ -168,8 +174,19 @@ def _emitted(found: Found, kind: Kind) -> list[tuple[str, object]]:
     """What was last emitted of the definitions in force."""
     if found.profile is None or found.catalog is None:
         return []
-    keys = [each.key for each in found.catalog.definitions if each.kind == kind]
+    scope: Scope = "ACCOUNTS" if found.collection == "accounts" else "USERS"
+    keys = [each.key for each in found.catalog.definitions if each.kind == kind and each.scope == scope]
     return [(key, found.profile.emitted[key]) for key in keys if key in found.profile.emitted]
+
+
+def _accounts(user: Profile) -> dict[str, dict[str, object]]:
+    """By the account that a user belongs to: what it has told of itself, by definition; only what somebody asks for."""
+    held = user.belonging
+    return {account: {**told} for account, (_, told) in held.accounts.items()} if held is not None else {}
+
+
+def _users(account: Profile) -> int:
+    return account.members.count if account.members is not None else 0
 
 
 def _json(value: object) -> str:

@@ -15,7 +15,7 @@ from app.compute.apply import Application
 from app.definitions.checker import compile_ready
 from app.definitions.compiler import compile_plan
 from app.definitions.model import Catalog
-from app.definitions.plan import Plan
+from app.definitions.plan import CONDITION, FACT, Plan
 from app.identity.rules import Identifier
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
@@ -33,6 +33,8 @@ from app.stream.runtime import group_of
 from app.topics import Topics, partition_of
 
 POLL_S = 0.2
+UNSAID = CONDITION, FACT
+"""What is kept between users and accounts, beside the definitions' keys, begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,12 @@ class Splitter:
         remaining = tuple(each for each in known.node.ids if each != known.identifier)
         if not remaining:
             raise CommandError(f"{':'.join(known.identifier)} is the only identifier of {known.profile}")
+        if found.profile is not None and found.profile.belonging is not None and found.profile.belonging.accounts:
+            accounts = ", ".join(sorted(found.profile.belonging.accounts))
+            raise CommandError(
+                f"{known.profile} belongs to {accounts}, and a profile that belongs to an account cannot be split yet: "
+                "what the account counts of its users together cannot be told apart"
+            )
         held, catalog = found.profile or Profile(), found.catalog or Catalog()
         now_ms = SystemClock().now_ms()
         async with Admin(self._brokers, self._settings.kafka.security) as admin:
@@ -179,7 +187,7 @@ def differences(of: str, before: Mapping[str, Any], after: Mapping[str, Any]) ->
     return [
         {"profile": of, "key": key, "before": before.get(key), "after": after.get(key)}
         for key in sorted(before.keys() | after.keys())
-        if (before.get(key) or None) != (after.get(key) or None)
+        if not key.startswith(UNSAID) and (before.get(key) or None) != (after.get(key) or None)
     ]
 
 

@@ -11,6 +11,7 @@ COMPACTED_AFTER_MS = 7 * 86_400_000
 """What was replaced or deleted in a compacted topic is gone by then; other topics keep their records as long."""
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 """More than the 5 MB that a malformed record may have, so that its dead letter fits too."""
+COMPACTED = {"cleanup.policy": "compact"}
 
 
 def specs(settings: Settings) -> list[TopicSpec]:
@@ -24,15 +25,18 @@ def specs(settings: Settings) -> list[TopicSpec]:
     wanted = {
         topics.events_raw: stamped,
         topics.profiles_in: stamped,
+        topics.accounts_in: stamped,
         topics.events_dead: large,
         topics.profiles_changelog: large | compacted,
+        topics.accounts_changelog: large | compacted,
         topics.identity_links: large,
         topics.identity_assignments: compacted,
         topics.identity_changelog: compacted,
         topics.regulations: compacted,
         topics.changes: {},
+        topics.dead_settled: COMPACTED,
     }
-    single = {topics.identity_links, topics.identity_changelog, topics.regulations}
+    single = {topics.identity_links, topics.identity_changelog, topics.regulations, topics.dead_settled}
     for destination in settings.destinations:
         wanted[topics.destination(destination.name)] = {}
         wanted[topics.destination_dead(destination.name)] = large
@@ -44,6 +48,11 @@ def specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(name, 1 if name in single else settings.kafka.partitions, settings.kafka.replication, config)
         for name, config in wanted.items()
     ]
+
+
+def dead_settled(settings: Settings) -> TopicSpec:
+    """The topic in which it is noted that a dead letter is dealt with; deployments of before do not have it."""
+    return TopicSpec(Topics(settings.kafka.topic_prefix).dead_settled, 1, settings.kafka.replication, COMPACTED)
 
 
 async def ensure(settings: Settings, brokers: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.compute.changes import Change, Origin
 from app.compute.evaluate import earliest, evaluate
 from app.compute.timers import pass_time
-from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan, Scene
+from app.definitions.plan import CONDITION, CellPlan, DefinitionPlan, Fold, Plan, Scene
 from app.events.model import Message, event_name, id_text, properties_of
 from app.identity.rules import IDENTIFYING_TYPES
 from app.ids import message_id
+from app.profiles.belonging import Belonging
 from app.profiles.merge import merge
 from app.profiles.state import Profile, is_later
 
@@ -19,11 +20,21 @@ _RECEIVED_MS_MAX = (1 << 43) - 1
 """In the year 2248: from then on only offsets tell."""
 
 
+class Turned(NamedTuple):
+    """A condition of accounts holds of a user from an instant on, or no more."""
+
+    at_ms: int
+    condition: str
+    holds: bool
+    timed: bool = False
+    """Whether time alone has done it."""
+
+
 class Application:
     """Applies one record to one profile and collects the changes.
 
     `repeats` are of values that have not changed, for identifiers that are new to the profile: nobody has told whoever
-    goes by those.
+    goes by those. `turned` are the conditions of accounts that have turned, in order.
 
     Args:
         epoch: The source topic's id.
@@ -31,7 +42,8 @@ class Application:
     """
 
     __slots__ = (
-        "_origin", "_position", "anonymous", "changes", "epoch", "plan", "profile", "profile_id", "repeats", "scene",
+        "_account", "_not_before_ms", "_origin", "_position", "anonymous", "changes", "epoch", "is_replanned",
+        "plan", "profile", "profile_id", "repeats", "scene", "turned",
     )  # fmt: skip
 
     def __init__(
@@ -46,7 +58,14 @@ class Application:
         self.anonymous = is_anonymous(profile)
         self.changes: list[Change] = []
         self.repeats: list[Change] = []
+        self.turned: list[Turned] = []
+        self.is_replanned = False
+        """Whether it has been evaluated by a plan that is new to it."""
         self._origin: Origin = "live"
+        self._account = ""
+        """Which account has told what is being applied."""
+        self._not_before_ms = 0
+        """When that account became so, which may be later than the user's own time."""
 
     def pass_time(self, until_ms: int) -> None:
         """Let time pass for the profile, up to and including an instant; it never goes back."""
@@ -55,6 +74,7 @@ class Application:
             until_ms = profile.clock
         if profile.armed_due and profile.armed_due <= until_ms:
             pass_time(self.plan, self.scene, until_ms, self.anonymous, self._emit)
+            self.turned = [turned._replace(timed=True) for turned in self.turned]
         self.scene.now = profile.clock = until_ms
 
     def message(
@@ -93,19 +113,41 @@ class Application:
 
     def replace(self, left: Profile) -> None:
         """Have another's identifiers, custom traits and cells instead of one's own, as one step; `pass_time` to the
-        split, and to its clock, comes first."""
-        self.profile.identifiers, self.profile.traits, self.profile.cells = [], {}, {}
+        split, and to its clock, comes first. What it has for accounts that it belongs to stays as it is."""
+        profile = self.profile
+        profile.identifiers, profile.traits, profile.cells = [], {}, {}
+        if profile.belonging is not None and profile.belonging.accounts:
+            left.belonging = None
+        elif profile.belonging is not None:
+            profile.belonging = Belonging(profile.belonging.sent)
         self._take_in(left, "split")
 
     def _take_in(self, other: Profile, origin: Origin) -> None:
         profile, plan = self.profile, self.plan
         merge(profile, other, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
+        if other.belonging is not None:
+            belonging = profile.belonging = profile.belonging or Belonging()
+            belonging.absorb(other.belonging, plan.collective_kinds, self.scene.now)
         self.anonymous = is_anonymous(profile)
+        if profile.plan != plan.version:
+            self.is_replanned = True
+            self._forget_unasked()
         profile.plan = plan.version
         self._origin = origin
         due_ms = evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, self._emit)
         profile.armed_due = earliest(profile.armed_due, due_ms)
         self._origin = "live"
+
+    def fact(self, account: str, version: int, values: Mapping[str, Any], at_ms: int) -> None:
+        """Apply what an account has become at an instant, as one step. No time passes for the user by that."""
+        belonging, facts = self.profile.belonging, self.plan.facts
+        if belonging is None or not belonging.tell(account, version, values):
+            return
+        self._account, self._not_before_ms = account, at_ms
+        touched = [*self._take_identifiers(()), *(facts[key] for key in values if key in facts)]
+        due_ms = evaluate(self.plan, self.scene, touched, self.anonymous, self._emit)
+        self.profile.armed_due = earliest(self.profile.armed_due, due_ms)
+        self._account, self._not_before_ms = "", 0
 
     def erase(self) -> None:
         """Take back all that was emitted, in the definitions' order; what it was stays unsaid. `pass_time` comes first.
@@ -117,7 +159,7 @@ class Application:
         profile.traits = {key: written for key, written in profile.traits.items() if key == "email"}
         self._origin = "erasure"
         for definition in self.plan.definitions:
-            value = emitted.get(definition.key)
+            value = emitted.get(definition.slot) if definition.role != "condition" else None
             if definition.kind == "audience" and value:
                 self._emit(definition, False, True)
             elif definition.kind == "trait" and value is not None:
@@ -142,8 +184,21 @@ class Application:
             self.anonymous = is_anonymous(profile)
         if profile.plan == plan.version and was_anonymous == self.anonymous:
             return []
+        if profile.plan != plan.version:
+            self.is_replanned = True
+            self._forget_unasked()
         profile.plan = plan.version
         return list(range(len(plan.definitions)))
+
+    def _forget_unasked(self) -> None:
+        """What no account asks any more: should one ask again, all that is known is told anew."""
+        profile, plan = self.profile, self.plan
+        for gone in [
+            slot for slot in profile.emitted if slot.startswith(CONDITION) and slot[1:] not in plan.conditions
+        ]:
+            del profile.emitted[gone]
+        if profile.belonging is not None:
+            profile.belonging.keep(plan.collective_kinds)
 
     def _fold(self, message: Message, cells: Iterable[tuple[CellPlan, Fold]], at_ms: int, touched: list[int]) -> int:
         scene, held, by_cell = self.scene, self.profile.cells, self.plan.by_cell
@@ -189,14 +244,19 @@ class Application:
         before = tuple(self.profile.identifiers[:known])
         fresh = {change.definition_id for change in self.changes[changed:]}
         for definition in self.plan.definitions:
-            value = emitted.get(definition.key, False if definition.kind == "audience" else None)
-            if definition.id in fresh or ((value is None or value is False) and not told.get(definition.key)):
+            value = emitted.get(definition.slot, False if definition.kind == "audience" else None)
+            if definition.role == "condition" or definition.id in fresh:
+                continue
+            if (value is None or value is False) and not told.get(definition.slot):
                 continue
             # Of whom was told by the profile that they were taken out of, none may miss an exit.
             ends = origin == "split" and (value is None or value is False)
             self.repeats.append(self._change(definition, value, value, "told", origin, None if ends else before))
 
     def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
+        if definition.role == "condition":
+            self.turned.append(Turned(self.scene.now, definition.id, value))
+            return
         verb = "computed" if definition.kind == "trait" else "entered" if value else "exited"
         self.changes.append(self._change(definition, value, previous, verb, self._origin, None))
 
@@ -224,15 +284,21 @@ class Application:
             definition_id=definition.id,
             value=value,
             previous=previous,
-            at_ms=self.scene.now,
+            at_ms=max(self.scene.now, self._not_before_ms),
             sequence=profile.sequence,
             identifiers=tuple(profile.identifiers),
             traits=profile.traits,
             computed=profile.emitted,
             origin=origin,
             told=told,
+            collection=self.plan.collection,
+            account=self._told_by(definition, value) if definition.role == "fact" else "",
             absorbed=tuple(profile.merging.absorbed) if profile.merging is not None else (),
         )
+
+    def _told_by(self, definition: DefinitionPlan, value: Any) -> str:
+        belonging = self.profile.belonging
+        return self._account or (belonging.teller(definition.key, value) if belonging is not None else "")
 
 
 def arrival(received_ms: int, offset: int) -> int:

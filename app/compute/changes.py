@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from app.definitions.model import Kind
+from app.topics import Collection
 
 Origin = Literal["live", "backfill", "resync", "merge", "identifier", "erasure", "split"]
 
@@ -41,6 +42,10 @@ class Change(msgspec.Struct, frozen=True):
     origin: Origin = "live"
     told: tuple[tuple[str, str], ...] | None = None
     """Where the value is none that is new: the identifiers that have been told of it, so that only others are."""
+    collection: Collection = "users"
+    """What the profile is of."""
+    account: str = ""
+    """Of a user, where the definition is one of accounts: the account that has told it. Empty for the user's own."""
     absorbed: Sequence[str] = ()
     """The profiles that are part of this one: what was said of them is said of it now."""
 

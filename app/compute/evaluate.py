@@ -38,26 +38,28 @@ def evaluate(
     next_ms = 0
     for index in pending:  # grows while it runs, only ever behind the current place
         definition = definitions[index]
-        value = definition.value(scene)
         if definition.turns is not None:
             turns_ms = next_turn(definition, scene, scene.now)
             next_ms = earliest(next_ms, turns_ms)
             if turns is not None:
                 turns[index] = turns_ms
+        if definition.ready is not None and not definition.ready(scene):
+            continue
+        value, slot = definition.value(scene), definition.slot
         if definition.kind == "audience":
-            previous = emitted.get(definition.key, False)
+            previous = emitted.get(slot, False)
             value = value and (definition.include_anonymous_users or not anonymous)
             if value == previous:
                 continue
-        elif definition.key in emitted:
-            previous = emitted[definition.key]
+        elif slot in emitted:
+            previous = emitted[slot]
             if same(previous, value):
                 continue
         else:
             previous = None
             if _stays_absent(definition, value):
                 continue
-        emitted[definition.key] = value
+        emitted[slot] = value
         emit(definition, value, previous)
         for reader in plan.readers[index]:
             if reader not in pending:

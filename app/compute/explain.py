@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from app.compute.apply import is_anonymous
 from app.compute.evaluate import evaluate
 from app.compute.timers import pass_time
 from app.definitions import ast
 from app.definitions.checker import Parsed, references
-from app.definitions.compiler import cell_key, compile_plan, is_turning
+from app.definitions.compiler import cell_key, compile_accounts, compile_plan, is_turning
 from app.definitions.conditions import count_cap, is_many
-from app.definitions.expressions import Expressions, trait_steps
-from app.definitions.model import Definition, Kind
-from app.definitions.plan import CellPlan, DefinitionPlan, Plan, Scene
+from app.definitions.expressions import Expressions, condition_id, trait_steps
+from app.definitions.model import Definition, Kind, Scope
+from app.definitions.plan import FACT, CellPlan, DefinitionPlan, Plan, Scene
 from app.definitions.printer import to_text
 from app.definitions.tree import outside_where
 from app.events.values import same
 from app.profiles import codec
 from app.profiles.evidence import Evidence, evidence
+from app.profiles.members import Members
 from app.profiles.state import Profile
 
 STEPS_MAX = 1_000
@@ -33,7 +34,11 @@ STEPS_MIN = 20
 BYTES_MAX = 200_000_000
 """Each step may go through all that is remembered: of a large profile fewer are looked at, so that it takes seconds."""
 
-Source = Literal["literal", "events", "audience", "computed trait", "custom trait"]
+Source = Literal["literal", "events", "audience", "computed trait", "custom trait", "users"]
+
+
+Junction = Literal["and", "or", "not", "comparison", "any", "all", "none"]
+_QUANTIFIERS: Mapping[str, Junction] = {"ANY": "any", "ALL": "all", "NONE": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,16 @@ class Operand:
     """What is known of the events behind it, for a chain."""
     written_ms: int | None = None
     """For a custom trait: the time of its last writer; None if nobody has written it."""
+    users: int | None = None
+    """For what stands inside a quantifier: how many users the account has; the value says how many satisfy it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A condition: a comparison has operands, a junction has clauses."""
+    """A condition: a comparison or a quantifier has operands, a junction has clauses."""
 
     text: str
-    junction: Literal["and", "or", "not", "comparison"]
+    junction: Junction
     holds: bool
     flips_ms: int | None
     """The next instant at which it flips if nothing happens; None for none, as far as time was looked at."""
@@ -85,24 +92,24 @@ class Explanation:
     """Time was looked at up to this instant, because there are so many; None for all of it."""
 
 
-def explain(ready: Sequence[Parsed], key: str, profile: Profile, now_ms: int) -> Explanation:
+def explain(ready: Sequence[Parsed], key: str, profile: Profile, now_ms: int, scope: Scope = "USERS") -> Explanation:
     """Explain the definition of a key; the profile is left as it is.
 
     Args:
         ready: Checked definitions in the order of dependence, as `compile_ready` gives them.
-        profile: With all its parts.
+        profile: With all its parts; an account where the scope is that.
     Raises:
-        KeyError: No definition of users has that key.
+        KeyError: No definition of that scope has that key.
     """
-    needed = _needed(ready, key)
-    plan = compile_plan(needed)
+    needed = _needed(ready, key, scope)
+    plan = compile_plan(needed) if scope == "USERS" else compile_accounts(needed)
     definition, body = needed[-1]
-    kinds = {each.key: each.kind for each, _ in needed}
-    reader = _Reader(plan, kinds)
+    reader = _Reader(plan, needed, scope)
     present = _Present(plan, profile, now_ms)
     flips, looked_until_ms = _flips(_Present(plan, profile, now_ms), reader, definition, body)
     value = present.emitted(definition)
-    holds = present.value_of(plan.definitions[-1])
+    (own,) = (each for each in plan.definitions if each.role == "own" and each.key == key)
+    holds = present.value_of(own)
     return Explanation(
         key=key,
         kind=definition.kind,
@@ -110,7 +117,7 @@ def explain(ready: Sequence[Parsed], key: str, profile: Profile, now_ms: int) ->
         value=value,
         emitted=profile.emitted.get(key, _blank(definition)),
         changes_ms=flips.get(id(definition)),
-        is_anonymous=present.anonymous,
+        is_anonymous=present.anonymous and scope == "USERS",
         is_kept_out=definition.kind == "audience" and bool(holds) and not value,
         body=reader.explained(body, present.scene, flips),
         looked_until_ms=looked_until_ms,
@@ -153,10 +160,13 @@ class _Present:
 class _Reader:
     """Reads the nodes of one definition's tree from a scene."""
 
-    def __init__(self, plan: Plan, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, plan: Plan, needed: Sequence[Parsed], scope: Scope) -> None:
         self._plan = plan
-        self._kinds = kinds
-        self.expressions = Expressions(kinds, self._cell)
+        own = {each.key: each.kind for each, _ in needed if each.scope == scope}
+        told = {each.key: each.kind for each, _ in needed if each.scope != scope and each.key not in own}
+        self._kinds: Mapping[str, Kind] = told | own
+        slots = {key: FACT + key for key in told}
+        self.expressions = Expressions(self._kinds, self._cell, slots)
 
     def _cell(self, chain: ast.Chain, cap: int) -> CellPlan:
         return self._plan.cells[cell_key(chain, cap)[0]]
@@ -179,7 +189,10 @@ class _Reader:
                 return Clause(text, "comparison", holds, flips_ms, operands=tuple(operands))
             case ast.DateComparison(left):
                 return Clause(text, "comparison", holds, flips_ms, operands=(self._operand(left, scene, 0),))
-        raise AssertionError("the checker refuses quantifiers")
+            case ast.Quantified(quantifier, inner):
+                operands = [_users(to_text(inner), condition_id(inner), scene.profile)]
+                return Clause(text, _QUANTIFIERS[quantifier], holds, flips_ms, operands=tuple(operands))
+        assert_never(node)
 
     def _operand(self, node: ast.Scalar, scene: Scene, cap: int) -> Operand:
         text = to_text(node)
@@ -201,6 +214,11 @@ class _Reader:
         return Operand(text, "literal", value)
 
 
+def _users(text: str, condition: str, account: Profile) -> Operand:
+    members = account.members or Members()
+    return Operand(text, "users", members.satisfying(condition), users=members.count)
+
+
 def _flips(
     present: _Present, reader: _Reader, definition: Definition, body: ast.Body
 ) -> tuple[dict[int, int], int | None]:
@@ -209,7 +227,7 @@ def _flips(
     reads: dict[int, Callable[[Scene], Any]] = {
         id(node): reader.expressions.condition(node)
         for node in outside_where(body)
-        if isinstance(node, ast.Comparison | ast.DateComparison | ast.Not | ast.And | ast.Or)
+        if isinstance(node, ast.Comparison | ast.DateComparison | ast.Not | ast.And | ast.Or | ast.Quantified)
     }
     reads[id(definition)] = lambda _: present.emitted(definition)
     before = {node: read(scene) for node, read in reads.items()}
@@ -226,15 +244,20 @@ def _flips(
     return flips, scene.now
 
 
-def _needed(ready: Sequence[Parsed], key: str) -> list[Parsed]:
-    """A definition and all that it refers to, it last."""
+def _needed(ready: Sequence[Parsed], key: str, scope: Scope) -> list[Parsed]:
+    """A definition and all of its scope that it refers to, it last; and what a user's accounts tell of themselves."""
+    own = {definition.key for definition, _ in ready if definition.scope == scope}
     wanted = {key}
     needed: list[Parsed] = []
     for definition, body in reversed(ready):
-        if definition.key in wanted and definition.scope == "USERS":
+        if definition.key not in wanted:
+            continue
+        if definition.scope == scope:
             wanted.update(references(body))
             needed.append((definition, body))
-    if not needed or needed[0][0].key != key:
+        elif scope == "USERS" and definition.key not in own:
+            needed.append((definition, body))
+    if not needed or (needed[0][0].key, needed[0][0].scope) != (key, scope):
         raise KeyError(key)
     return needed[::-1]
 

@@ -6,14 +6,21 @@ an answer can flip is a step of its own, in order. So it does not matter when a 
 
 from __future__ import annotations
 
-from app.compute.evaluate import Emit, evaluate, next_turn
+from collections.abc import Iterable
+
+from app.compute.evaluate import Emit, earliest, evaluate, next_turn
 from app.definitions.plan import Plan, Scene
 
 
-def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Emit) -> None:
+def pass_time(
+    plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Emit, touched: Iterable[int] = ()
+) -> None:
     """Every flip up to and including an instant, each at its own time; the profile's timer is armed for the next.
 
     `scene.now` is the flip's instant whenever `emit` is called.
+
+    Args:
+        touched: Definitions that turn at the very last instant, by what time has done elsewhere.
     """
     profile = scene.profile
     if profile.armed_due and profile.armed_due <= until_ms:
@@ -22,9 +29,14 @@ def pass_time(plan: Plan, scene: Scene, until_ms: int, anonymous: bool, emit: Em
         cells, turns = _cells_due(plan, scene), _turns_due(plan, scene)
         while (now := _first(cells, turns)) and now <= until_ms:
             scene.now = now
-            _step(plan, scene, cells, turns, anonymous, emit)
+            _step(plan, scene, cells, turns, anonymous, emit, touched if now == until_ms else ())
+            if now == until_ms:
+                touched = ()
         profile.armed_due = now
     scene.now = until_ms
+    if touched:
+        due_ms = evaluate(plan, scene, list(touched), anonymous, emit)
+        profile.armed_due = earliest(profile.armed_due, due_ms)
 
 
 def _first(cells: dict[str, int], turns: dict[int, int]) -> int:
@@ -46,10 +58,18 @@ def _turns_due(plan: Plan, scene: Scene) -> dict[int, int]:
     return {index: next_turn(plan.definitions[index], scene, after_ms) for index in plan.turning}
 
 
-def _step(plan: Plan, scene: Scene, cells: dict[str, int], turns: dict[int, int], anonymous: bool, emit: Emit) -> None:
+def _step(
+    plan: Plan,
+    scene: Scene,
+    cells: dict[str, int],
+    turns: dict[int, int],
+    anonymous: bool,
+    emit: Emit,
+    others: Iterable[int],
+) -> None:
     """One instant: what turns at it is looked at, and when that turns next; the rest stands as it is."""
     held, now = scene.profile.cells, scene.now
-    touched = [index for index, due_ms in turns.items() if due_ms == now]
+    touched = [*others, *(index for index, due_ms in turns.items() if due_ms == now)]
     for cell_id in [cell_id for cell_id, due_ms in cells.items() if due_ms == now]:
         kind = plan.cells[cell_id].kind
         left = kind.advance(held[cell_id], now)

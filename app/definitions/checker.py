@@ -1,4 +1,4 @@
-"""What a parsed definition must be besides well written: alone under its key, in no circle, and evaluated already."""
+"""What a parsed definition must be besides well written: alone under its key, and in no circle."""
 
 from __future__ import annotations
 
@@ -22,16 +22,12 @@ from app.definitions.ast import (
     Trait,
     Where,
 )
-from app.definitions.model import Definition
+from app.definitions.model import Definition, Scope
 from app.definitions.parser import parse
 from app.errors import DefinitionError
 
 Node: TypeAlias = Condition | Scalar | Filter | Reducer
 Parsed: TypeAlias = tuple[Definition, Body]
-
-NOT_EVALUATED_YET = frozenset({"type ACCOUNTS", "ANY", "ALL", "NONE"})
-"""What the parser reads and nothing evaluates, by the names that `_construct` gives. A version that evaluates more
-takes its names out here and moves them in README.md."""
 
 
 def compile_ready(definitions: Sequence[Definition]) -> tuple[list[Parsed], list[DefinitionError]]:
@@ -95,16 +91,13 @@ class _Checked:
 
     def __init__(self, definitions: Sequence[Definition], bodies: Sequence[Body | None]) -> None:
         self._definitions = definitions
-        self._firsts: dict[tuple[str, str], int] = {}
+        self._firsts: dict[tuple[Scope, str], int] = {}
         for index, definition in enumerate(definitions):
             self._firsts.setdefault((definition.scope, definition.key), index)
         self._links = [self._links_of(definition, body) for definition, body in zip(definitions, bodies, strict=True)]
         self.order, self.cycles = _depth_first([list(links) for links in self._links])
         """Indexes, each after those that it refers to; and the circles that prevent that."""
-        self.problems: list[list[DefinitionError]] = [
-            [*self._duplicate(index), *([] if body is None else _not_evaluated(definitions[index], body))]
-            for index, body in enumerate(bodies)
-        ]
+        self.problems: list[list[DefinitionError]] = [self._duplicate(index) for index in range(len(bodies))]
         for cycle in self.cycles:
             self.problems[min(cycle)].append(self.cycle_error(cycle))
         self.refused = {index for index, problems in enumerate(self.problems) if problems or bodies[index] is None}
@@ -118,10 +111,15 @@ class _Checked:
         links: dict[int, Place] = {}
         for node, of_users in _nodes(body) if body is not None else ():
             if isinstance(node, Trait):
-                target = self._firsts.get(("USERS" if of_users else definition.scope, node.key))
+                target = self._target("USERS" if of_users else definition.scope, node.key)
                 if target is not None:  # else a custom trait
                     links.setdefault(target, node.at)
         return links
+
+    def _target(self, scope: Scope, key: str) -> int | None:
+        """What trait() of a key means to a user or to an account; a user is told what its accounts are, too."""
+        target = self._firsts.get((scope, key))
+        return self._firsts.get(("ACCOUNTS", key)) if target is None and scope == "USERS" else target
 
     def _duplicate(self, index: int) -> list[DefinitionError]:
         definition = self._definitions[index]
@@ -154,23 +152,6 @@ class _Checked:
 
 def _problem(definition: Definition, at: Place, what: str, hint: str = "") -> DefinitionError:
     return DefinitionError(definition.key, line=at.line, column=at.column, found="", expected=what, hint=hint)
-
-
-def _not_evaluated(definition: Definition, body: Body) -> list[DefinitionError]:
-    """One problem per construct, at its first place."""
-    places: dict[str, Place] = {"type ACCOUNTS": Place()} if definition.scope == "ACCOUNTS" else {}
-    for node, _ in _nodes(body):
-        places.setdefault(_construct(node), node.at)
-    return [
-        _problem(definition, at, f"{construct} is not evaluated yet")
-        for construct, at in places.items()
-        if construct in NOT_EVALUATED_YET
-    ]
-
-
-def _construct(node: Node) -> str:
-    """What people call it; nothing for what every version evaluates."""
-    return node.quantifier if isinstance(node, Quantified) else ""
 
 
 def _nodes(node: Node, of_users: bool = False) -> Iterator[tuple[Node, bool]]:

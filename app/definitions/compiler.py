@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import TypeAlias
 
 from app.definitions import ast
-from app.definitions.expressions import Expressions, trait_steps
+from app.definitions.conditions import every
+from app.definitions.expressions import Expressions, condition_id, knows, trait_steps
 from app.definitions.funnels import FunnelCompiler, is_funnel
 from app.definitions.intake import Window, fold_of, source_test, window_of
-from app.definitions.model import Definition
-from app.definitions.plan import CellPlan, DefinitionPlan, Fold, Plan
+from app.definitions.model import Definition, Subscription
+from app.definitions.plan import CONDITION, FACT, CellPlan, DefinitionPlan, Fold, Plan, Value
 from app.definitions.printer import to_text
 from app.definitions.reducers import aggregate, observer, shared
 from app.definitions.tree import nodes, outside_where
@@ -21,50 +23,168 @@ from app.profiles.cells import ChainKind
 from app.profiles.sessions import Runs, SessionFacts
 from app.profiles.windows import Count, Peaks, Spanned, Total, WindowCount
 
+Ready: TypeAlias = Sequence[tuple[Definition, ast.Body]]
 
-def compile_plan(ready: Sequence[tuple[Definition, ast.Body]]) -> Plan:
-    """The plan of checked definitions, given in the order of dependence (`app.definitions.checker`)."""
-    versions = "|".join(f"{definition.kind}:{definition.key}:{definition.version}" for definition, _ in ready)
-    builder = _Builder({definition.key: definition.kind for definition, _ in ready})
+
+def compile_plan(ready: Ready) -> Plan:
+    """The plan for users of checked definitions, given in the order of dependence (`app.definitions.checker`).
+
+    Of definitions of accounts a user needs what they ask of their users; the cells of what they ask of all of these
+    together, to bring along where it joins; and their answers, which the accounts tell it.
+    """
+    of_accounts = [(definition, body) for definition, body in ready if definition.scope == "ACCOUNTS"]
+    accounts = [definition for definition, _ in of_accounts]
+    own = {definition.key: definition.kind for definition, _ in ready if definition.scope == "USERS"}
+    slots = {definition.key: FACT + definition.key for definition in accounts if definition.key not in own}
+    builder = _Builder({**{definition.key: definition.kind for definition in accounts}, **own}, slots)
+    for definition, body in of_accounts:
+        builder.add_fact(definition, body)
     for definition, body in ready:
+        if definition.scope == "USERS":
+            builder.add(definition, body)
+    conditions = _conditions(body for _, body in of_accounts)
+    for id_, condition in conditions.items():
+        builder.add_condition(id_, condition)
+    plan = builder.plan(_version(definition for definition, _ in ready))
+    if not accounts:
+        return plan
+    theirs = compile_accounts(ready)
+    return replace(
+        plan,
+        conditions=tuple(conditions),
+        collective=theirs.cells_by_event,
+        looked_at=plan.looked_at | theirs.looked_at,
+        collective_kinds={id_: cell.kind for id_, cell in theirs.cells.items()},
+        facts={definition.key: index for index, definition in enumerate(accounts)},
+    )
+
+
+def compile_accounts(ready: Ready, told: Set[str] = frozenset()) -> Plan:
+    """The plan for accounts, of the same definitions.
+
+    Args:
+        told: The keys of what users are told.
+    """
+    own = [(definition, body) for definition, body in ready if definition.scope == "ACCOUNTS"]
+    builder = _Builder({definition.key: definition.kind for definition, _ in own})
+    for definition, body in own:
         builder.add(definition, body)
-    return builder.plan(_short_hash(versions))
+    plan = builder.plan(_version((definition for definition, _ in own), *sorted(told)))
+    return replace(plan, collection="accounts", told=told)
+
+
+def told_to_users(ready: Ready, subscriptions: Iterable[Subscription]) -> Set[str]:
+    """The keys of definitions of accounts that users are told: of which destinations hear by user, or that definitions
+    of users read."""
+    read = {
+        node.key
+        for definition, body in ready
+        if definition.scope == "USERS"
+        for node in nodes(body)
+        if isinstance(node, ast.Trait)
+    }
+    read |= {each.definition for each in subscriptions if each.calls != ("group",)}
+    return {definition.key for definition, _ in ready if definition.scope == "ACCOUNTS"} & read
+
+
+def _version(definitions: Iterable[Definition], *more: str) -> int:
+    return _short_hash("|".join([*(f"{each.kind}:{each.key}:{each.version}" for each in definitions), *more]))
+
+
+def _conditions(bodies: Iterable[ast.Body]) -> dict[str, ast.Condition]:
+    """By id, what stands inside quantifiers; equal ones are one."""
+    return {
+        condition_id(node.condition): node.condition
+        for body in bodies
+        for node in outside_where(body)
+        if isinstance(node, ast.Quantified)
+    }
 
 
 @dataclass
 class _Builder:
     kinds: dict[str, str]
+    slots: dict[str, str] = field(default_factory=dict)
+    """Of definitions of others: where their values are."""
     definitions: list[DefinitionPlan] = field(default_factory=list)
     cells: dict[str, CellPlan] = field(default_factory=dict)
     by_event: dict[str, list[tuple[CellPlan, Fold]]] = field(default_factory=lambda: defaultdict(list))
     by_cell: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_trait: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    by_key: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    by_slot: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    by_condition: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, definition: Definition, body: ast.Body) -> None:
-        index = len(self.definitions)
-        expressions = Expressions(self.kinds, lambda chain, cap: self._cell(chain, cap, index))
-        value = expressions.chain(body, 0) if isinstance(body, ast.Chain) else expressions.condition(body)
-        outside = list(outside_where(body))
+        expressions, outside = self._read(body)
+        asked = [*_conditions([body])]
+        for id_ in asked:
+            self.by_condition[id_].append(len(self.definitions))
         self.definitions.append(
             DefinitionPlan(
-                index=index,
+                index=len(self.definitions),
                 key=definition.key,
                 kind=definition.kind,
                 id=definition.id,
                 version=definition.version,
-                value=value,
-                include_anonymous_users=definition.include_anonymous_users,
-                is_count=isinstance(body, ast.Chain) and body.reducer.name in ("count", "unique_count"),
+                value=expressions.chain(body, 0) if isinstance(body, ast.Chain) else expressions.condition(body),
+                include_anonymous_users=definition.include_anonymous_users or definition.scope == "ACCOUNTS",
+                is_count=_is_count(body),
                 turns=expressions.turns(outside),
+                slot=definition.key,
+                ready=every([knows(id_) for id_ in asked]) if asked else None,
             )
         )
+
+    def add_condition(self, id_: str, condition: ast.Condition) -> None:
+        """What stands inside a quantifier of accounts, for their users."""
+        expressions, outside = self._read(condition)
+        self.definitions.append(
+            DefinitionPlan(
+                index=len(self.definitions),
+                key=id_,
+                kind="audience",
+                id=id_,
+                version="",
+                value=expressions.condition(condition),
+                include_anonymous_users=True,
+                is_count=False,
+                turns=expressions.turns(outside),
+                slot=CONDITION + id_,
+                role="condition",
+            )
+        )
+
+    def add_fact(self, definition: Definition, body: ast.Body) -> None:
+        """What its accounts tell a user of a definition of theirs."""
+        key = definition.key
+        self.definitions.append(
+            DefinitionPlan(
+                index=len(self.definitions),
+                key=key,
+                kind=definition.kind,
+                id=definition.id,
+                version=definition.version,
+                value=_told_audience(key) if definition.kind == "audience" else _told_trait(key),
+                include_anonymous_users=True,
+                is_count=_is_count(body),
+                turns=None,
+                slot=FACT + key,
+                role="fact",
+            )
+        )
+
+    def _read(self, body: ast.Body) -> tuple[Expressions, list[object]]:
+        """The compiler of the next definition's expressions, and the nodes that are about the profile as a whole."""
+        index = len(self.definitions)
+        expressions = Expressions(self.kinds, lambda chain, cap: self._cell(chain, cap, index), self.slots)
+        outside = list(outside_where(body))
         for node in outside:
             if isinstance(node, ast.Trait):
                 if node.key in self.kinds:
-                    _once(self.by_key[node.key], index)
+                    _once(self.by_slot[self.slots.get(node.key, node.key)], index)
                 else:
                     _once(self.by_trait[trait_steps(node.key)[0]], index)
+        return expressions, outside
 
     def _cell(self, chain: ast.Chain, cap: int, reader: int) -> CellPlan:
         cell_id, chain, capped = cell_key(chain, cap)
@@ -79,18 +199,19 @@ class _Builder:
             not each.is_plain or each.gap_ms is not None
             for each in (window_of(node.filters) for node in nodes(chain) if isinstance(node, ast.Chain))
         )
+        reads_traits = any(isinstance(node, ast.Trait) for node in nodes(chain))
         if is_funnel(chain):
-            funnel, folds = FunnelCompiler(self.kinds).compile(chain)
-            self.cells[cell_id] = CellPlan(cell_id, funnel, timed)
+            funnel, folds = FunnelCompiler(self.kinds, self.slots).compile(chain)
+            self.cells[cell_id] = CellPlan(cell_id, funnel, timed, reads_traits)
         else:
             kind = _kind(chain, window, cap)
             folds = {chain.event: self._fold(kind, chain, window)}
-            self.cells[cell_id] = CellPlan(cell_id, kind, timed)
+            self.cells[cell_id] = CellPlan(cell_id, kind, timed, reads_traits)
         for event, fold in folds.items():
             self.by_event[event].append((self.cells[cell_id], fold))
 
     def _fold(self, kind: ChainKind, chain: ast.Chain, window: Window) -> Fold:
-        expressions = Expressions(self.kinds, _no_chain)
+        expressions = Expressions(self.kinds, _no_chain, self.slots)
         conditions = [each.condition for each in chain.filters if isinstance(each, ast.Where)]
         tests = [source_test(each) for each in chain.filters if isinstance(each, ast.Sources)]
         tests += [expressions.condition(each) for each in conditions]
@@ -103,11 +224,25 @@ class _Builder:
             definitions=tuple(self.definitions),
             cells=self.cells,
             cells_by_event={event: tuple(cells) for event, cells in self.by_event.items()},
+            looked_at=frozenset(self.by_event),
             by_cell={cell: tuple(readers) for cell, readers in self.by_cell.items()},
             by_trait={step: tuple(readers) for step, readers in self.by_trait.items()},
-            readers=tuple(tuple(self.by_key.get(each.key, ())) for each in self.definitions),
+            readers=tuple(tuple(self.by_slot.get(each.slot, ())) for each in self.definitions),
+            by_condition={id_: tuple(readers) for id_, readers in self.by_condition.items()},
             turning=tuple(each.index for each in self.definitions if each.turns is not None),
         )
+
+
+def _is_count(body: ast.Body) -> bool:
+    return isinstance(body, ast.Chain) and body.reducer.name in ("count", "unique_count")
+
+
+def _told_audience(key: str) -> Value:
+    return lambda scene: scene.profile.belonging is not None and scene.profile.belonging.is_told(key)
+
+
+def _told_trait(key: str) -> Value:
+    return lambda scene: scene.profile.belonging.last_told(key) if scene.profile.belonging is not None else None
 
 
 def cell_key(chain: ast.Chain, cap: int) -> tuple[str, ast.Chain, int]:

@@ -67,9 +67,13 @@ class Conditions(ABC, Generic[S]):
             case ast.DateComparison():
                 return self.date_comparison(node)
             case ast.Quantified():
-                raise AssertionError("the checker refuses quantifiers")
+                return self.quantified(node)
             case _:
                 assert_never(node)
+
+    def quantified(self, node: ast.Quantified) -> Test[S]:
+        """A closure that says whether it holds of an account's users."""
+        raise AssertionError("the parser allows quantifiers only in definitions of accounts, outside where")
 
     def _comparison(self, node: ast.Comparison) -> Test[S]:
         if all(isinstance(each, ast.Literal) for each in node.arguments):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from app.definitions import ast
-from app.definitions.conditions import Conditions
-from app.definitions.plan import CellPlan, Instants, Scene, Value, Values
+from app.definitions.conditions import Conditions, Test
+from app.definitions.plan import CellPlan, Condition, Instants, Scene, Value, Values
+from app.definitions.printer import to_text
 from app.definitions.reducers import finisher
 from app.events.values import date_breakpoints, path_steps, value_at, values_at
 
@@ -19,11 +22,18 @@ class Expressions(Conditions[Scene]):
     Args:
         kinds: Definition key → audience or trait, for `trait('…')`.
         cell: Gives the cell of a chain whose count is compared with less than a cap (0: no cap).
+        slots: Definition key → where its value is among those emitted, if not under the key itself.
     """
 
-    def __init__(self, kinds: Mapping[str, str], cell: Callable[[ast.Chain, int], CellPlan]) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        cell: Callable[[ast.Chain, int], CellPlan],
+        slots: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(kinds)
         self._cell = cell
+        self._slots = slots
 
     def turns(self, nodes: Sequence[object]) -> Instants | None:
         """When the comparisons with the present among these nodes can turn; None when there are none."""
@@ -61,8 +71,8 @@ class Expressions(Conditions[Scene]):
             case ast.Literal(constant):
                 return lambda scene: constant
             case ast.Trait(key) if key in self.kinds:
-                blank = False if self.kinds[key] == "audience" else None
-                return lambda scene: scene.profile.emitted.get(key, blank)
+                blank, slot = (False if self.kinds[key] == "audience" else None), self._slots.get(key, key)
+                return lambda scene: scene.profile.emitted.get(slot, blank)
             case ast.Trait(key):
                 first, *rest = path_steps(key)
                 if not rest:
@@ -81,6 +91,14 @@ class Expressions(Conditions[Scene]):
             case _:
                 assert_never(node)
 
+    def quantified(self, node: ast.Quantified) -> Test[Scene]:
+        id_, quantifier = condition_id(node.condition), node.quantifier
+        if quantifier == "ANY":
+            return lambda scene: _satisfying(scene, id_) > 0
+        if quantifier == "NONE":
+            return lambda scene: _satisfying(scene, id_) == 0
+        return lambda scene: 0 < _users(scene) == _satisfying(scene, id_)
+
     def chain(self, node: ast.Chain, cap: int) -> Value:
         """A closure that gives a chain's value from its cell."""
         plan = self._cell(node, cap)
@@ -94,6 +112,26 @@ class Expressions(Conditions[Scene]):
 def trait_steps(key: str) -> tuple[str, ...]:
     """The steps of a custom trait's path."""
     return tuple(path_steps(key))
+
+
+def condition_id(condition: ast.Condition) -> str:
+    """The id of what stands inside a quantifier, made of its text."""
+    return blake2b(to_text(condition).encode(), digest_size=6).hexdigest()
+
+
+def knows(condition: str) -> Condition:
+    """A closure that says whether an account knows of all of its users whether they satisfy a condition."""
+    return lambda scene: scene.profile.members is None or scene.profile.members.is_known(condition)
+
+
+def _satisfying(scene: Scene, condition: str) -> int:
+    members = scene.profile.members
+    return members.satisfying(condition) if members is not None else 0
+
+
+def _users(scene: Scene) -> int:
+    members = scene.profile.members
+    return members.count if members is not None else 0
 
 
 def _written(scene: Scene, key: str) -> Any:

@@ -82,8 +82,9 @@ class _Level:
 class FunnelCompiler:
     """The compiler of one funnel."""
 
-    def __init__(self, kinds: Mapping[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str], slots: Mapping[str, str]) -> None:
         self._kinds = kinds
+        self._slots = slots
         self._levels: list[_Level] = []
         self._steps: dict[int, Step] = {}
 
@@ -119,7 +120,7 @@ class FunnelCompiler:
         level = _Level(chain, window_of(chain.filters), parent, index=len(self._levels))
         self._levels.append(level)
         level.observe = observer(chain.reducer)
-        now = Expressions(self._kinds, _no_cell)
+        now = Expressions(self._kinds, _no_cell, self._slots)
         later = Deferred(self, level, now)
         level.tests += [source_test(each) for each in chain.filters if isinstance(each, ast.Sources)]
         tests: list[Test[Look]] = []

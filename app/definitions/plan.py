@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from app.definitions.model import Kind
 from app.profiles.cells import CellKind
 from app.profiles.state import Profile
+from app.topics import Collection
 
 
 class Scene:
@@ -53,6 +54,16 @@ class CellPlan:
     kind: CellKind
     timed: bool
     """Whether time alone can change its answer."""
+    reads_traits: bool = False
+    """Whether trait() of whoever has the cell decides which events get into it."""
+
+
+Role = Literal["own", "condition", "fact"]
+"""What an answer is to whoever has it: the answer of a definition of its own kind; of a user, what stands inside a
+quantifier of accounts, which is told to these alone; of a user, what its accounts have told it of themselves."""
+
+CONDITION, FACT = "?", "@"
+"""What the slots of conditions and facts begin with; no key does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,11 @@ class DefinitionPlan:
     """A trait whose first value would be 0 stays absent."""
     turns: Instants | None
     """Instants of its own comparisons with the present, cells aside."""
+    slot: str
+    """Under which of a profile's emitted values it is: its key, for a definition of the profile's own."""
+    role: Role = "own"
+    ready: Condition | None = None
+    """Whether all is known that it reads; until then its answer stays. None: always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +106,19 @@ class Plan:
     """Per definition, those that refer to it."""
     turning: tuple[int, ...] = ()
     """Definitions with `turns`."""
+    collection: Collection = "users"
+    """Whose profiles it is for."""
+    conditions: tuple[str, ...] = ()
+    """Of users: the ids of what stands inside quantifiers of accounts."""
+    collective: Mapping[str, tuple[tuple[CellPlan, Fold], ...]] = field(default_factory=dict)
+    """Of users: `cells_by_event` of the accounts that they may belong to."""
+    collective_kinds: Mapping[str, CellKind] = field(default_factory=dict)
+    """Of users: of those cells, by id."""
+    facts: Mapping[str, int] = field(default_factory=dict)
+    """Of users: definitions of accounts by key."""
+    looked_at: Set[str] = frozenset()
+    """Names of events that change anything."""
+    told: Set[str] = frozenset()
+    """Of accounts: the keys of what their users are told."""
+    by_condition: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of accounts: definitions by the conditions inside their quantifiers."""

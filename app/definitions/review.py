@@ -78,13 +78,17 @@ class _Known:
             first = self._definitions[definition.scope].setdefault(definition.key, definition)
             if first is definition and body is not None:
                 self._bodies[definition.scope][definition.key] = body
+        self._read_by: Mapping[Scope, Mapping[str, Body]] = {
+            "USERS": {**self._bodies["ACCOUNTS"], **self._bodies["USERS"]},
+            "ACCOUNTS": self._bodies["ACCOUNTS"],
+        }
         self._folded = {
             scope: {_folded(key): key for key in definitions} for scope, definitions in self._definitions.items()
         }
         self._resembling: dict[tuple[Scope, str], list[str]] = {}
 
     def findings(self, definition: Definition, body: Body) -> Iterator[Finding]:
-        reader = Reader(own=self._bodies[definition.scope], of_users=self._bodies["USERS"])
+        reader = Reader(own=self._read_by[definition.scope], of_users=self._bodies["USERS"])
         reader.read(body)
         yield from reader.findings
         for trait, in_quantifier in reader.traits:
@@ -96,12 +100,14 @@ class _Known:
             return
         found = f"trait({trait.key!r})"
         other: Scope = "ACCOUNTS" if scope == "USERS" else "USERS"
+        if trait.key in self._definitions[other] and reader.scope == "USERS":
+            return  # what its accounts tell it
         if trait.key in self._definitions[other]:
             what = "an audience" if self._definitions[other][trait.key].kind == "audience" else "a computed trait"
             expected = (
                 f"a trait of {scope.lower()}, which trait() reads here; {trait.key!r} is {what} of {other.lower()}"
             )
-            yield Finding(trait.at, found, expected, _elsewhere(reader.scope, scope))
+            yield Finding(trait.at, found, expected, _elsewhere(scope))
             return
         for near in self._resembled(trait.key, scope):
             if near != reader.key:
@@ -120,10 +126,8 @@ class _Known:
         return known
 
 
-def _elsewhere(scope: Scope, read: Scope) -> str:
-    """Where in a definition of one scope a trait of the other than the one read here can stand."""
-    if scope == "USERS":
-        return "give this one type: ACCOUNTS"
+def _elsewhere(read: Scope) -> str:
+    """Where in a definition of accounts a trait of the other scope than the one read here can stand."""
     return "put it into ANY (…), ALL (…) or NONE (…)" if read == "ACCOUNTS" else "put it outside of ANY, ALL and NONE"
 
 

@@ -17,9 +17,9 @@ def nodes(node: object) -> Iterator[object]:
 
 
 def outside_where(node: object) -> Iterator[object]:
-    """The nodes that are evaluated for the profile as a whole, not for one event."""
+    """The nodes that are evaluated for the profile as a whole: not for one event, and not for an account's users."""
     yield node
-    if not isinstance(node, ast.Chain):
+    if not isinstance(node, ast.Chain | ast.Quantified):
         for child in _children(node):
             yield from outside_where(child)
 

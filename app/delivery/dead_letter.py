@@ -56,14 +56,14 @@ def dead_letter(
         message: In words, beside the reason.
         secrets: Struck out wherever a vendor has echoed them.
     """
-    hide = _Hider([*secrets, *(evidence.request.secrets if evidence.request else ())])
+    hide = Hider([*secrets, *(evidence.request.secrets if evidence.request else ())])
     answer = evidence.answer
     error = {
         "reason": reason.value,
         "message": hide.text(message),
         "status": answer.status if isinstance(answer, Response) else None,
-        "request": _shown_request(evidence.request, hide) if evidence.request else None,
-        "response": _shown_response(answer, hide) if isinstance(answer, Response) else None,
+        "request": shown_request(evidence.request, hide) if evidence.request else None,
+        "response": shown_response(answer, hide) if isinstance(answer, Response) else None,
         "attempts": attempts,
         "at": iso(at_ms),
     }
@@ -106,7 +106,7 @@ class Brake:
         self._last.clear()
 
 
-class _Hider:
+class Hider:
     def __init__(self, secrets: Sequence[Secret]) -> None:
         parts = {part for secret in secrets for part in _parts(secret.reveal())}
         self._parts = sorted((part for part in parts if len(part) >= SECRET_CHARS_MIN), key=len, reverse=True)
@@ -129,10 +129,10 @@ def _parts(secret: str) -> set[str]:
     return parts
 
 
-def _shown_request(request: Request, hide: _Hider) -> dict[str, object]:
+def shown_request(request: Request, hide: Hider) -> dict[str, object]:
     return request.shown() | {"body": hide.body(request.body)}
 
 
-def _shown_response(response: Response, hide: _Hider) -> dict[str, object]:
+def shown_response(response: Response, hide: Hider) -> dict[str, object]:
     headers = {name: hide.text(value) for name, value in response.headers.items()}
     return {"status": response.status, "headers": headers, "body": hide.body(response.body)}

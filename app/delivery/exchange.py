@@ -16,6 +16,8 @@ from app.delivery.dead_letter import Evidence
 from app.delivery.tokens import Tokens
 
 FENCE_CHECK_S = 0.5
+TURN_S = 0.02
+"""How long a turn of the rate may be kept before it is used."""
 NO_TOKEN = "no access token was given"
 """Its request is not shown: it is made of secrets."""
 UNEXPECTED = (KeyError, TypeError, ValueError, InvalidPayload)
@@ -61,7 +63,7 @@ class Exchanges:
         self._turn = asyncio.Lock()
         timeout_s = configured.limits.timeout_s
         self._tokens = (
-            Tokens(configured.token, around.deliver, around.clock, timeout_s=timeout_s) if configured.token else None
+            Tokens(configured.token, self._in_turn, around.clock, timeout_s=timeout_s) if configured.token else None
         )
 
     async def turn(self) -> None:
@@ -100,6 +102,10 @@ class Exchanges:
             step = _go_on(conversation, evidence)
         return step
 
+    async def _in_turn(self, request: Request, timeout_s: float) -> Response | Failure:
+        await self.turn()
+        return await self._around.deliver(request, timeout_s)
+
     async def _wait(self, request: Request) -> None:
         """Until it is a further request's time, and its turn."""
         if request.after_s:
@@ -111,9 +117,11 @@ class Exchanges:
         if self._tokens is None:
             return await self._exchange(request, wanted)
         header = self._tokens.flow.header
+        asked_s = self._around.clock.monotonic_s()
         token = await self._tokens.get()
         if not isinstance(token, Secret):
             return Ended(token, before, NO_TOKEN)
+        await self._turn_again(asked_s)
         asked = await self._exchange(_with(request, header, token), wanted)
         if isinstance(asked, Ended) or not self._configured.token_refused(_reply(asked)):
             return asked
@@ -123,9 +131,17 @@ class Exchanges:
         await self.turn()
         return await self._exchange(_with(request, header, renewed), wanted)
 
+    async def _turn_again(self, since_s: float) -> None:
+        """A turn that was taken a while ago is over: those who have waited together must not send together."""
+        if self._around.clock.monotonic_s() - since_s > TURN_S:
+            await self.turn()
+
     async def _exchange(self, request: Request, wanted: Callable[[], bool]) -> Evidence | Ended:
+        begun_s = self._around.clock.monotonic_s()
         while wanted() and not self._around.may_send():
             await self._around.sleep(FENCE_CHECK_S)
+        if wanted():
+            await self._turn_again(begun_s)
         if not wanted():
             return Ended(Retry(Reason.CONNECTION), Evidence(), "given up: the partition is another's", heard=False)
         answer = await self._around.deliver(request, self._configured.limits.timeout_s)

@@ -3,13 +3,14 @@
 A plain object: no I/O, no clock, no chance but the jitter given to it; times are monotonic seconds that the caller
 tells. So a simulation runs the very same one.
 
-    take → fresh ──────────► in flight ─► delivered, filtered ─────────► settled
+    take → fresh, backlog ─► in flight ─► delivered, filtered ─────────► settled
              │ profile held      │ retry ─► due (parked, by time) ─┐
              ▼                   │ ◄───────────────────────────────┘
            behind its profile    └ rejected, given up ─► dead ─► buried ─► settled
 
 Order: at most one payload of a profile is on its way, from its first try until it is settled; the later ones wait
-behind it. First tries go before retries.
+behind it. Live payloads go first, then retries, then what a backfill or a resync sends again; a live one takes its
+profile's backlog along, before it.
 
 Of an erased profile nothing is sent any more but what the erasure itself tells; the rest is filtered.
 """
@@ -24,9 +25,11 @@ from itertools import count
 from app.activation.destination import Configured, Place
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
 from app.activation.payload import InvalidPayload, Payload, parse_payload
+from app.delivery.backlog import BACKLOG_ORIGINS, Backlog
 from app.delivery.breaker import BreakerState
 from app.delivery.dead_letter import Brake, Evidence
 from app.delivery.gate import Gate, LaneState, Permission
+from app.delivery.notes import read_note, write_note
 from app.delivery.progress import Item, Progress
 from app.delivery.retry import delay_s, gives_up
 from app.delivery.work import Batch, Dead, Fact, LaneSettings, Record, Settled, StateChanged
@@ -63,6 +66,7 @@ class Lane:
         self._brake = Brake(window=settings.brake_window, share_max=settings.brake_share_max)
         self._partitions: dict[int, Progress] = {}
         self._fresh: deque[Item] = deque()
+        self._backlog = Backlog()
         self._freed: deque[Item] = deque()
         """Items whose profile is held for them; they go first."""
         self._due: list[tuple[float, int, Item]] = []
@@ -72,10 +76,14 @@ class Lane:
         self.dropped: Counter[str] = Counter()
         """Erased profile → how many of its payloads were filtered here, until its deletion is settled."""
 
-    def assign(self, partition: int, next_offset: int) -> None:
-        """The partition is ours from this offset on; what an earlier assignment left is dropped."""
+    def assign(self, partition: int, next_offset: int, note: str = "") -> None:
+        """The partition is ours from this offset on; what an earlier assignment left is dropped.
+
+        Args:
+            note: Its last owner's.
+        """
         self.revoke(partition)
-        self._partitions[partition] = Progress(partition, next_offset)
+        self._partitions[partition] = Progress(partition, next_offset, read_note(note))
 
     def revoke(self, partition: int) -> None:
         """Drop its payloads: their offsets are not committed, so the next owner reads them again."""
@@ -85,6 +93,7 @@ class Lane:
         progress.revoked = True
         self._fresh = deque(item for item in self._fresh if not item.progress.revoked)
         self._freed = deque(item for item in self._freed if not item.progress.revoked)
+        self._backlog.drop_revoked()
         self._due = [entry for entry in self._due if not entry[2].progress.revoked]
         heapq.heapify(self._due)
 
@@ -97,6 +106,11 @@ class Lane:
         progress = self._partitions.get(partition)
         return None if progress is None else progress.committable
 
+    def note(self, partition: int) -> str:
+        """What is settled behind that offset, for its next owner."""
+        progress = self._partitions.get(partition)
+        return "" if progress is None else write_note(progress.runs())
+
     @property
     def parked(self) -> int:
         """Payloads that wait for a retry, or behind another of their profile."""
@@ -106,8 +120,11 @@ class Lane:
     def has_room(self) -> bool:
         """Whether it can take more; at its limits only its own topic is read no further."""
         settings = self._settings
-        queued = len(self._fresh) + len(self._freed)
-        return queued < settings.queue_items_max and self.parked < settings.parked_items_max
+        return (
+            len(self._fresh) + len(self._freed) < settings.queue_items_max
+            and len(self._backlog) < settings.backlog_items_max
+            and self.parked < settings.parked_items_max
+        )
 
     @property
     def pending(self) -> int:
@@ -117,7 +134,7 @@ class Lane:
     @property
     def under_way(self) -> int:
         """Records taken that do not wait here: they are in a request, or on their way to the dead letters."""
-        return self.pending - len(self._fresh) - len(self._freed) - self.parked
+        return self.pending - len(self._fresh) - len(self._backlog) - len(self._freed) - self.parked
 
     @property
     def oldest_at(self) -> str:
@@ -151,6 +168,9 @@ class Lane:
             if offset < progress.next_offset:
                 continue
             progress.taken(offset)
+            if progress.was_settled(offset):
+                progress.settle(offset)
+                continue
             try:
                 payload = parse_payload(value)
                 place = self._place(progress, payload)
@@ -171,8 +191,19 @@ class Lane:
                 progress.settle(offset)
                 self._observe(Settled("filtered", place, payload, attempts=0))
                 continue
-            self._fresh.append(Item(progress, offset, value, payload, place))
+            self._queue(Item(progress, offset, value, payload, place))
         return dead
+
+    def _queue(self, item: Item) -> None:
+        if item.payload.origin in BACKLOG_ORIGINS:
+            self._backlog.append(item)
+            return
+        self._fresh.extend(self._backlog.pull(item))
+        self._fresh.append(item)
+
+    def hold(self, now_s: float, seconds: float) -> None:
+        """The vendor wants nothing for so long, of whatever lane of the same account."""
+        self._gate.hold(now_s + min(seconds, self._settings.retry.retry_after_s_max))
 
     def heard(self) -> None:
         """One of the requests of an exchange was answered."""
@@ -182,15 +213,15 @@ class Lane:
         """Whether `next_batch` would give one, so that no token of the rate is taken in vain."""
         if self.in_flight >= self._limits.in_flight_max or self._gate.permission(now_s) is Permission.SHUT:
             return False
-        self._sort_fresh()
-        return bool(self._freed or self._fresh or (self._due and self._due[0][0] <= now_s))
+        self._sort(self._fresh)
+        return bool(self._freed or self._fresh or self._is_due(now_s) or self._first_of_backlog())
 
     def wake_s(self) -> float | None:
         """When to ask `ready` again if nothing happens before; None: something has to happen."""
         opens_s = self._gate.wake_s()
         if opens_s is None or self.in_flight >= self._limits.in_flight_max:
             return None
-        if self._fresh or self._freed:
+        if self._fresh or self._freed or self._backlog.items:
             return opens_s
         return max(opens_s, self._due[0][0]) if self._due else None
 
@@ -309,10 +340,11 @@ class Lane:
                 self._stop(LaneState.PAUSED, reason, probe=batch.probe, now_s=now_s)
             case Disabled(reason):
                 self._stop(LaneState.DISABLED, reason, probe=batch.probe, now_s=now_s)
-            case Retry(_, after_s, _):
-                if after_s is not None:
-                    self._gate.hold(now_s + min(after_s, self._settings.retry.retry_after_s_max))
-                self._gate.answered(failed=True, probe=batch.probe, now_s=now_s)
+            case Retry(reason, after_s, _):
+                if after_s is not None and reason is not Reason.REFUSED:  # that is about the payload, not the vendor
+                    self.hold(now_s, after_s)
+                if batch.probe or reason is not Reason.THROTTLED:  # who has too much to do is not down
+                    self._gate.answered(failed=True, probe=batch.probe, now_s=now_s)
                 self._tell(before)
             case _:
                 self._gate.answered(failed=False, probe=batch.probe, now_s=now_s)
@@ -382,25 +414,39 @@ class Lane:
         self._freed.extendleft(reversed(aside))
         return items
 
-    def _sort_fresh(self) -> None:
-        """Let the first of the fresh be one that may go; those of held profiles go behind them."""
-        while self._fresh:
-            item = self._fresh[0]
+    def _sort(self, queue: deque[Item]) -> None:
+        """Let the first be one that may go; those of held profiles go behind them."""
+        while queue:
+            item = queue[0]
             waiting = item.progress.held.get(item.payload.profile)
             if waiting is None:
                 return
-            waiting.append(self._fresh.popleft())
+            waiting.append(self._first(queue))
             item.progress.behind += 1
 
     def _pop(self, now_s: float) -> Item | None:
         if self._freed:
             return self._freed.popleft()
-        self._sort_fresh()
-        if self._fresh:
-            item = self._fresh.popleft()
-            item.progress.held[item.payload.profile] = deque()
-            return item
-        return heapq.heappop(self._due)[2] if self._due and self._due[0][0] <= now_s else None
+        self._sort(self._fresh)
+        if not self._fresh and self._is_due(now_s):
+            return heapq.heappop(self._due)[2]
+        queue = self._fresh or self._first_of_backlog()
+        if not queue:
+            return None
+        item = self._first(queue)
+        item.progress.held[item.payload.profile] = deque()
+        return item
+
+    def _first_of_backlog(self) -> deque[Item]:
+        """Asked for when nothing is fresh: else one of it could get behind its profile before an older, live one."""
+        self._sort(self._backlog.items)
+        return self._backlog.items
+
+    def _first(self, queue: deque[Item]) -> Item:
+        return self._backlog.popleft() if queue is self._backlog.items else queue.popleft()
+
+    def _is_due(self, now_s: float) -> bool:
+        return bool(self._due) and self._due[0][0] <= now_s
 
     def _park(self, item: Item, due_s: float) -> None:
         heapq.heappush(self._due, (due_s, next(self._ordinal), item))

@@ -11,6 +11,8 @@ IN_HAND = 0.05
 BURST_S = 0.02
 """How much of the pace may be caught up on after a late timer. Without it the loop's millisecond steps would cost a
 fast lane a third of its rate; with the whole rate as a burst, 199 of "100 per second" pass in one second."""
+STEP = 0.1
+"""By how much a part must have grown to be another pace: each new pace begins with a wait."""
 
 
 class Limiter:
@@ -27,6 +29,7 @@ class Limiter:
         self._share = 0.0
         self._wanted = 0.0
         self._grows_s = 0.0
+        self._part = 1.0
         self._pace: AsyncLimiter | None = None
         self._changed = asyncio.Event()
 
@@ -39,6 +42,19 @@ class Limiter:
         elif self._wanted > self._share:
             self._grows_s = self._clock.monotonic_s() + self._grow_after_s
         self._changed.set()
+
+    def set_part(self, part: float) -> None:
+        """Which part of the rate the vendor bears just now; it shrinks at once and grows in steps."""
+        grown = part >= self._part * (1 + STEP) or (part == 1.0 and self._part < 1.0)
+        if part < self._part or grown:
+            self._part = part
+            self._pace = None
+            self._changed.set()
+
+    @property
+    def pace_per_s(self) -> float:
+        """What this worker may send by now."""
+        return self._rate_per_s * self._share * self._part
 
     async def acquire(self) -> None:
         """Wait for the turn of one request. For one caller at a time."""
@@ -64,7 +80,7 @@ class Limiter:
                 continue
 
     async def _new_pace(self) -> AsyncLimiter:
-        share_per_s = self._rate_per_s * self._share
+        share_per_s = self.pace_per_s
         burst = 1 + int(share_per_s * BURST_S)
         pace_per_s = share_per_s * (1 - IN_HAND)
         if share_per_s >= 1:

@@ -111,7 +111,14 @@ class ListLane:
         """Whether there is a table to put records into."""
         return self._table is not None
 
-    def assign(self, partition: int, next_offset: int) -> None:
+    def note(self, partition: int) -> str:
+        """Nothing behind what is committed is done already."""
+        return ""
+
+    def go_on(self) -> None:
+        """After `suspend`; `own` says when."""
+
+    def assign(self, partition: int, next_offset: int, note: str = "") -> None:
         """The source is read from this offset on."""
         self._next_offset = next_offset
 

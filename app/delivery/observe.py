@@ -86,6 +86,7 @@ class DeliveryMetrics:
         """Looked at once a second."""
         metrics, clock = self._metrics, self._clock
         metrics[catalogue.PARKED].labels(name).set(lane.parked)
+        metrics[catalogue.STOPPED].labels(name).set(lane.state is not LaneState.RUNNING)
         metrics[catalogue.BREAKER].labels(name).set(_BREAKER[lane.breaker(clock.monotonic_s())])
         oldest_ms = instant(lane.oldest_at)
         age_s = (clock.now_ms() - oldest_ms) / 1_000 if oldest_ms is not None else 0.0

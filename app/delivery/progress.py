@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.activation.destination import Place
 from app.activation.payload import Payload
+from app.delivery.notes import Run, is_in
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +26,8 @@ class Item:
     """When it was first tried, on the lane's clock without pauses."""
     group_max: int | None = None
     """With how many it may share a request, after a larger batch was refused."""
+    in_backlog: bool = False
+    """Whether it lies among those that go when nothing else is there to go."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,12 +37,16 @@ class Progress:
     partition: int
     next_offset: int
     """The one after the last record taken."""
+    settled_before: list[Run] = field(default_factory=list)
+    """What an earlier owner has settled, from where this one goes on."""
     revoked: bool = False
     """What comes in for its items from now on is of no use any more."""
     held: dict[str, deque[Item]] = field(default_factory=dict)
     """Profiles with a payload in flight, parked or being buried → the payloads that wait behind it, in order."""
     behind: int = 0
     """Payloads in all the queues of `held`."""
+    backlog: dict[str, list[Item]] = field(default_factory=dict)
+    """Profiles → their payloads in the backlog, in order."""
     _told: tuple[object, ...] = ()
     """The change and call that the record taken last was about."""
     _told_ids: dict[str, str] = field(default_factory=dict)
@@ -55,6 +63,26 @@ class Progress:
         self._open.append(offset)
         self._ats.append("")
         self.next_offset = offset + 1
+
+    def was_settled(self, offset: int) -> bool:
+        """Whether an earlier owner has settled the record."""
+        return bool(self.settled_before) and is_in(offset, self.settled_before)
+
+    def runs(self) -> Iterator[Run]:
+        """What is settled behind the first that is not, ascending: by this owner; then, of what it has not read yet, by
+        earlier ones."""
+        first = last = -1
+        for offset in self._open if self._settled else ():
+            if offset in self._settled:
+                first, last = (offset if first < 0 else first), offset
+            elif first >= 0:
+                yield first, last
+                first = -1
+        if first >= 0:
+            yield first, last
+        for first, last in self.settled_before:
+            if last >= self.next_offset:
+                yield max(first, self.next_offset), last
 
     def stamp(self, at: str) -> None:
         """The record taken last is a payload of this instant."""

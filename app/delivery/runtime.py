@@ -11,6 +11,7 @@ from dataclasses import replace
 from app import configuration
 from app.activation.destination import Configured
 from app.clock import SystemClock
+from app.delivery.accounts import Account, accounts
 from app.delivery.erasures import Erasures
 from app.delivery.feeds import Feeds, Receiver
 from app.delivery.guard import Guard
@@ -24,7 +25,7 @@ from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
 from app.delivery.watch import Watch, Watched
 from app.delivery.work import LaneSettings
-from app.kafka.admin import Admin
+from app.kafka.admin import Admin, AdminError
 from app.kafka.consumer import BulkReader
 from app.kafka.producer import ProduceError, Producer
 from app.observability import logs, run_file, tasks
@@ -35,7 +36,7 @@ from app.observability.server import HealthServer
 from app.settings import Settings, WorkerOptions
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
-from app.transport.batches import Batch
+from app.transport.batches import TP, Batch
 
 log = logs.get("delivery")
 
@@ -72,13 +73,18 @@ class Runtime:
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
         self.limiters: dict[str, Limiter] = {}
+        """Of lists; the others' are their accounts'."""
         self.watches: list[Watched] = []
         self.rates: dict[str, float] = {}
         destinations = configuration.destinations(settings)
-        self.senders: Mapping[str, Sender] = {
-            self.topics.destination(name): self._sender(name, configured)
+        sending = {
+            name: self._bounded(configured)
             for name, configured in destinations.items()
             if configured.sends  # else the topic itself is the delivery
+        }
+        self.accounts: Mapping[str, Account] = accounts(sending, self.clock)
+        self.senders: Mapping[str, Sender] = {
+            self.topics.destination(name): self._sender(name, configured) for name, configured in sending.items()
         }
         intervals_s = configuration.list_intervals(settings)
         self.lists: Mapping[str, ListLane] = {
@@ -86,7 +92,7 @@ class Runtime:
             for name in intervals_s
         }
         self.receivers: Mapping[str, Receiver] = {**self.senders, **self.lists}
-        self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share)
+        self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share, self._notes)
         self.app = BatchApp(
             AppOptions(
                 group=group_of(settings),
@@ -98,13 +104,14 @@ class Runtime:
             self.feeds,
         )
 
+    def _bounded(self, configured: Configured) -> Configured:
+        limits = configured.limits
+        in_flight_max = min(limits.in_flight_max, self.settings.delivery.in_flight_max)
+        return replace(configured, limits=replace(limits, in_flight_max=in_flight_max))
+
     def _sender(self, name: str, configured: Configured) -> Sender:
         delivery = self.settings.delivery
-        limits = configured.limits
-        limits = replace(limits, in_flight_max=min(limits.in_flight_max, delivery.in_flight_max))
-        configured = replace(configured, limits=limits)
-        self.rates[name] = limits.requests_per_s
-        limiter = self.limiters[name] = Limiter(configured.limits.requests_per_s, clock=self.clock)
+        account = self.accounts[name]
         lane = self.lanes[name] = Lane(
             configured,
             LaneSettings(
@@ -120,16 +127,16 @@ class Runtime:
             sleep=asyncio.sleep,
             deliver=self.observed.timed(name, self.transport.send),
             publish=self._publish,
-            turn=limiter.acquire,
+            turn=account.turn,
             may_send=lambda: self.app.heartbeat_age_s() < self.app.session_s,
             failpoint=_failpoint,
         )
-        sender = Sender(name, configured, lane, around, topics=self.topics)
+        sender = Sender(name, configured, lane, around, topics=self.topics, account=account.slots)
         topic = self.topics.destination(name)
         self.watches.append(
             Watch(
                 name, lane, sender, lambda: self.feeds.waiting(topic), self.clock,
-                stalled_after_s=self.settings.health.stalled_after_s, timeout_s=limits.timeout_s,
+                stalled_after_s=self.settings.health.stalled_after_s, timeout_s=configured.limits.timeout_s,
             )
         )  # fmt: skip
         return sender
@@ -158,14 +165,26 @@ class Runtime:
         return self.app.heartbeat_age_s(), self.app.session_s
 
     def _share(self, held: Mapping[str, int]) -> None:
-        """The share of a destination's rate is the share of its topic's partitions."""
+        """The share of an account's limits is the share of its destinations' partitions."""
+        for account in {id(one): one for one in self.accounts.values()}.values():
+            partitions = sum(held[self.topics.destination(name)] for name in account.destinations)
+            account.set_share(partitions, len(account.destinations) * self.settings.kafka.partitions)
         for name, limiter in self.limiters.items():
             topic = self.topics.destination(name)
-            of = 1 if topic in self.lists else self.settings.kafka.partitions
-            limiter.set_share(held[topic], of)
-            self.observed.rate(name, self.rates[name] * held[topic] / of)
+            limiter.set_share(held[topic], 1)
+            self.observed.rate(name, self.rates[name] * held[topic])
         for topic, lane in self.lists.items():
             lane.own(held[topic] > 0)
+
+    async def _notes(self, tps: Sequence[TP]) -> Mapping[TP, str]:
+        """Without them there is nothing wrong but that some payloads are sent once more."""
+        try:
+            async with Admin(self.options.brokers, self.settings.kafka.security) as admin:
+                found = await admin.notes(group_of(self.settings), [(tp.topic, tp.partition) for tp in tps])
+        except AdminError as error:
+            log.warning("what was settled before could not be read; some of it is sent again", error=str(error))
+            return {}
+        return {TP(topic, partition): note for (topic, partition), note in found.items()}
 
     async def _publish(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         while True:
@@ -202,7 +221,7 @@ class Runtime:
             stack.push_async_callback(self._stop)
             await self.app.start()
             supervised.append(asyncio.create_task(self._crashed(), name="faust"))
-        log.info("started", health=address, destinations=sorted(self.rates))
+        log.info("started", health=address, destinations=sorted([*self.lanes, *self.rates]))
         await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
@@ -219,6 +238,7 @@ class Runtime:
         """Begin no more requests, let those in flight be settled, commit, leave."""
         for sender in self.senders.values():
             sender.stop()
+        await asyncio.gather(*(sender.suspend() for sender in self.senders.values()))
         await self.app.stop()
         self.feeds.close()
 
@@ -229,6 +249,7 @@ class Runtime:
             self.observed.stalled(max((watch.watchdog.stalled_s for watch in self.watches), default=0.0))
             for name, lane in self.lanes.items():
                 self.observed.lane(name, lane)
+                self.observed.rate(name, self.accounts[name].limiter.pace_per_s)
             await asyncio.sleep(1.0)
 
     async def _crashed(self) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.activation.destination import Configured
-from app.activation.outcome import Delivered, Reason, Response
+from app.activation.outcome import Delivered, Partial, Reason, Rejected, Response, Retry
 from app.activation.payload import Payload
 from app.clock import Clock
 from app.delivery import exchange
 from app.delivery.dead_letter import Position, dead_letter, position_headers
-from app.delivery.exchange import FENCE_CHECK_S, Deliver, Exchanges
+from app.delivery.exchange import FENCE_CHECK_S, Deliver, Ended, Exchanges
 from app.delivery.lane import Lane
+from app.delivery.slots import Slots
 from app.delivery.work import Batch, Dead, Record
 from app.stages import regulations
 from app.topics import Topics
 
+DRAIN_S = 3.0
+"""How long a partition that is taken away waits for its requests under way; then its next owner sends them again."""
 Publish = Callable[[str, bytes | None, bytes, Sequence[tuple[str, bytes]]], Awaitable[None]]
 """(topic, key, value, headers); returns after the broker's ack and retries until then. What it raises ends the sender,
 and nothing is lost, because the offset was not settled."""
@@ -42,8 +46,16 @@ class Sender:
     """One destination's delivery. `run` works until `stop`, or until it is cancelled."""
 
     def __init__(
-        self, name: str, configured: Configured, lane: Lane, surroundings: Surroundings, *, topics: Topics
+        self,
+        name: str,
+        configured: Configured,
+        lane: Lane,
+        surroundings: Surroundings,
+        *,
+        topics: Topics,
+        account: Slots | None = None,
     ) -> None:
+        """`account`: shared with those who use the same vendor account; without it nobody does."""
         assert configured.sends, f"{name}: a destination of type {configured.type} has no sender"
         self._name = name
         self._configured = configured
@@ -64,9 +76,14 @@ class Sender:
         self._dead_topic = topics.destination_dead(name)
         self._receipts_topic = topics.regulations
         self._slots = asyncio.Semaphore(configured.limits.in_flight_max)
+        """Its own, until the dead letters of a batch are written too."""
+        self._account = account or Slots(configured.limits.in_flight_max)
+        self._account.listen(self._hold)
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = False
+        self._draining = False
+        self._idle = asyncio.Event()
         self._takes_turn = False
         """Whether it waits for the rate."""
 
@@ -85,9 +102,9 @@ class Sender:
         self._stir()
         await self._bury(dead)
 
-    def assign(self, partition: int, next_offset: int) -> None:
-        """The partition is ours from this offset on."""
-        self._lane.assign(partition, next_offset)
+    def assign(self, partition: int, next_offset: int, note: str = "") -> None:
+        """The partition is ours from this offset on; `note` is its last owner's."""
+        self._lane.assign(partition, next_offset, note)
         self._stir()
 
     def revoke(self, partition: int) -> None:
@@ -96,11 +113,29 @@ class Sender:
         self._stir()
 
     async def suspend(self) -> None:
-        """Nothing has to end: requests in flight may be repeated by the next owner, and do no harm."""
+        """Begin no more requests until `go_on`; what is under way gets a moment to end, else it is sent again."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.drain(), DRAIN_S)
 
     def committable(self, partition: int) -> int | None:
         """The offset that may be committed; None for a partition that is not ours."""
         return self._lane.committable(partition)
+
+    def note(self, partition: int) -> str:
+        """What is settled behind that offset; to be committed with it."""
+        return self._lane.note(partition)
+
+    async def drain(self) -> None:
+        """Begin no more requests until `go_on`; returns when those under way are settled."""
+        self._draining = True
+        self._idle.clear()
+        self._stir()
+        await self._idle.wait()
+
+    def go_on(self) -> None:
+        """After `drain`."""
+        self._draining = False
+        self._stir()
 
     def overdue(self, waiting: int) -> int:
         """Records that something should be happening to; for the watchdog.
@@ -149,17 +184,26 @@ class Sender:
             self._stirred.clear()
             if self._stopping:
                 return None
+            if self._draining:
+                await self._stirred.wait()
+                continue
             if not self._lane.ready(clock.monotonic_s()):
                 await self._until(self._lane.wake_s())
                 continue
             self._takes_turn = True
-            await self._exchanges.turn()
-            self._takes_turn = False
-            if not self._around.may_send():
-                await self._around.sleep(FENCE_CHECK_S)
-                continue
-            batch = None if self._stopping else self._lane.next_batch(clock.monotonic_s())
-            self._room.set()
+            await self._account.take()  # first, so that no turn of the rate is kept while one waits for a slot
+            batch = None
+            try:
+                await self._exchanges.turn()
+                self._takes_turn = False
+                if self._around.may_send():
+                    batch = None if self._resting else self._lane.next_batch(clock.monotonic_s())
+                    self._room.set()
+                else:
+                    await self._around.sleep(FENCE_CHECK_S)
+            finally:
+                if batch is None:
+                    self._account.give_back()
             if batch is not None:
                 return batch
 
@@ -170,14 +214,21 @@ class Sender:
         if barred is None:
             dead = await self._send(batch)
         else:
+            self._account.give_back()
             await self._receipt(first, "no_identifier" if barred is Reason.NO_IDENTIFIER else "not_supported")
             self._lane.pass_over(batch, barred)
         self._stir()
         await self._bury(dead)
+        self._stir()
         self._slots.release()
 
     async def _send(self, batch: Batch) -> list[Dead]:
-        ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted)
+        sent_s = self._around.clock.monotonic_s()
+        try:
+            ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted)
+            self._tell_account(ended, sent_s)
+        finally:
+            self._account.give_back()
         first = batch.payloads[0]
         if first.is_erasure and isinstance(ended.outcome, Delivered):
             await self._receipt(first, "delivered")
@@ -189,6 +240,18 @@ class Sender:
             now_s=self._around.clock.monotonic_s(),
             heard=ended.heard,
         )
+
+    def _tell_account(self, ended: Ended, sent_s: float) -> None:
+        now_s = self._around.clock.monotonic_s()
+        match ended.outcome:
+            case Retry(Reason.THROTTLED, after_s, _):
+                self._account.throttled(sent_s=sent_s, now_s=now_s, after_s=after_s)
+            case Delivered() | Rejected() | Partial() if ended.heard:
+                self._account.went_through(sent_s=sent_s, now_s=now_s)
+
+    def _hold(self, seconds: float) -> None:
+        self._lane.hold(self._around.clock.monotonic_s(), seconds)
+        self._stir()
 
     def _heard(self, response: Response) -> None:
         self._lane.heard()
@@ -227,10 +290,16 @@ class Sender:
         assert value is not None
         await self._around.publish(self._receipts_topic, key, value, headers)
 
+    @property
+    def _resting(self) -> bool:
+        return self._stopping or self._draining
+
     def _stir(self) -> None:
         """Something happened: whoever waits looks again."""
         self._stirred.set()
         self._room.set()
+        if self._draining and self._lane.under_way == 0:
+            self._idle.set()
 
     async def _until(self, wake_s: float | None) -> None:
         """Wait until something happens, or that moment has come."""

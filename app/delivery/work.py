@@ -20,6 +20,9 @@ class LaneSettings:
 
     queue_items_max: int = 2_000
     """Payloads read and not yet tried, from which on the lane reads no more; one batch may pass it."""
+    backlog_items_max: int = 8_000
+    """Payloads of a backfill read and not yet tried, from which on the lane reads no more: so far it sees past them to
+    the live ones behind."""
     parked_items_max: int = 10_000
     """Payloads that wait for a retry or behind one, from which on the lane reads no more."""
     probe_every_s: float = 300.0

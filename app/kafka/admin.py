@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from app.errors import HeadwaterError
@@ -122,25 +122,52 @@ class Admin:
 
     async def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int | None]:
         """The offset each partition's group goes on from; None where it never committed."""
+        found = await self._committed(group, places)
+        return {place: offset if offset >= 0 else None for place, (offset, _) in found.items()}
+
+    async def notes(self, group: str, places: Iterable[Place]) -> dict[Place, str]:
+        """What the group has committed beside its offsets; empty where there is nothing."""
+        return {place: note for place, (_, note) in (await self._committed(group, places)).items()}
+
+    async def _committed(self, group: str, places: Iterable[Place]) -> dict[Place, tuple[int, str]]:
+        """Offset, -1 where there is none, and what is noted beside it."""
         wanted: dict[str, list[int]] = {}
         for topic, partition in places:
             wanted.setdefault(topic, []).append(partition)
 
-        async def ask() -> dict[Place, int | None]:
+        async def ask() -> dict[Place, tuple[int, str]]:
             # By own request: aiokafka's `list_consumer_group_offsets` passes over the error of the whole answer, and a
             # coordinator that is still loading would look like a group without offsets.
             coordinator = await self._live().find_coordinator(group)
             request = OffsetFetchRequest(group, list(wanted.items()))
             answer = await self._live()._send_request(request, coordinator)
             _raise_for(answer.error_code, group)
-            found: dict[Place, int | None] = {}
+            found: dict[Place, tuple[int, str]] = {}
             for topic, partitions in answer.topics:
-                for partition, offset, _, code in partitions:
+                for partition, offset, note, code in partitions:
                     _raise_for(code, f"{topic}/{partition}")
-                    found[topic, partition] = offset if offset >= 0 else None
+                    found[topic, partition] = offset, note or ""
             return found
 
         return await self._retried(f"read the offsets of group {group}", ask) if wanted else {}
+
+    async def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Put down offsets of a group that has no members."""
+        wanted: dict[str, list[tuple[int, int, str]]] = {}
+        for (topic, partition), offset in offsets.items():
+            wanted.setdefault(topic, []).append((partition, offset, ""))
+
+        async def put_down() -> None:
+            coordinator = await self._live().find_coordinator(group)
+            nobody, for_ever = OffsetCommitRequest.DEFAULT_GENERATION_ID, OffsetCommitRequest.DEFAULT_RETENTION_TIME
+            request = OffsetCommitRequest(group, nobody, "", for_ever, list(wanted.items()))
+            answer = await self._live()._send_request(request, coordinator)
+            for topic, partitions in answer.topics:
+                for partition, code in partitions:
+                    _raise_for(code, f"{topic}/{partition}")
+
+        if wanted:
+            await self._retried(f"put down the offsets of group {group}", put_down)
 
     async def delete_topic(self, name: str) -> None:
         """Delete a topic and return when it is gone; nothing happens if there is none."""

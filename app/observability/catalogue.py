@@ -217,20 +217,20 @@ RESTORE_REMAINING = _gauge(
 )
 STORES_QUARANTINED = _counter(
     "stores_quarantined_total",
-    ("partition",),
+    ("topic", "partition"),
     "Stores that were damaged, put aside and rebuilt from the changelog.",
     "Any: check the disk; the damaged directory is kept beside the new one.",
 )
 FOREIGN_WRITES = _counter(
     "changelog_foreign_records_total",
-    ("partition",),
+    ("topic", "partition"),
     "Records that somebody else wrote to a changelog partition which this worker owns alone.",
     "Any: a worker that had lost its session was still writing, or another deployment uses the same topics.",
 )
 STATE_BYTES = _gauge(
     "state_bytes",
-    ("partition",),
-    "Size of a partition's store on disk.",
+    ("topic", "partition"),
+    "Size on disk of the store of a partition of profiles.in or accounts.in.",
     "Growing without more profiles: wide windows over frequent events; see which definition was added.",
 )
 
@@ -299,11 +299,19 @@ BREAKER = _gauge(
     "The lane's circuit breaker: 0 closed, 1 half-open, 2 open.",
     "2 for long: the vendor is down; payloads are kept until it answers a probe.",
 )
+STOPPED = _gauge(
+    "delivery_stopped",
+    ("destination",),
+    "1 while nothing is delivered until somebody acts: paused, disabled or braked; else 0.",
+    "1: the log says why. Paused: new credentials or another URL, then it goes on by itself, or start delivery anew. "
+    "Disabled: the receiver is gone. Braked: read the dead letters.",
+)
 LIMITER_RATE = _gauge(
     "limiter_requests_per_second",
     ("destination",),
-    "This sender's share of the destination's rate.",
-    "0: this sender holds none of the destination's partitions. The shares of all senders add up to the rate.",
+    "This sender's share of the rate of the vendor account that the destination uses.",
+    "0: this sender holds none of the destination's partitions. The shares of all senders add up to the rate; to less "
+    "while the vendor throttles: lower `rate_per_s`, or see who else uses the account.",
 )
 DEAD_LETTERS = _counter(
     "dead_letters_total",

@@ -3,7 +3,8 @@
     ┌─────────┬────────┬──────────┬───────┬───────────────┬──────────────────────────────────────────────────────────┐
     │ version │ crc32c │ w        │ epoch │ armed_due     │ body: MessagePack                                        │
     │ u8      │ u32    │ i64      │ u32   │ i64, ms       │ [clock, sequence, plan, identifiers, traits, cells,      │
-    │         │        │          │       │               │  emitted, merging or nil]                                │
+    │         │        │          │       │               │  emitted, merging or nil, and where there is either:     │
+    │         │        │          │       │               │  belonging or nil, members or nil]                       │
     └─────────┴────────┴──────────┴───────┴───────────────┴──────────────────────────────────────────────────────────┘
 
 Version 2 is one whose long lists are kept in parts (`app.profiles.parts`): extensions with their names stand for them.
@@ -22,6 +23,8 @@ import google_crc32c
 import msgspec
 
 from app.profiles import parts
+from app.profiles.belonging import Belonging
+from app.profiles.members import Members
 from app.profiles.merging import Merging, Parked
 from app.profiles.state import Cell, Profile
 
@@ -32,9 +35,18 @@ _HEAD = struct.Struct(">BIqIq")
 _BEHIND_CRC = struct.Struct(">qIq")
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder = msgspec.msgpack.Decoder(ext_hook=parts.Named)
-_Rest = msgspec.Raw
-_front_decoder = msgspec.msgpack.Decoder(tuple[int, int, int, _Rest, _Rest, _Rest, _Rest, _Rest])
 _crc32c: Callable[[bytes], int] = google_crc32c.value
+
+
+class _Front(msgspec.Struct, array_like=True):
+    """The first fields of a body; those behind them are not looked at."""
+
+    clock: int
+    sequence: int
+    plan: int
+
+
+_front_decoder = msgspec.msgpack.Decoder(_Front)
 
 
 class CorruptProfile(Exception):
@@ -45,14 +57,16 @@ def encode(profile: Profile, epoch: int) -> bytes:
     """A profile's bytes, whole, under a source epoch (32 bits of the source topic's id)."""
     if profile.erased:
         return _framed(ERASED, profile, epoch, b"")
-    return _encode(WHOLE, profile, profile.cells, _merging(profile), epoch)
+    return _encode(WHOLE, profile, profile.cells, _merging(profile), _accounts(profile), epoch)
 
 
 def encode_in_parts(profile: Profile, epoch: int) -> tuple[bytes, dict[bytes, bytes]]:
     """A large profile's bytes, and its parts by name."""
     found: dict[bytes, bytes] = {}
-    cells, merging = parts.split(profile.cells, found), parts.split(_merging(profile), found)
-    return _encode(IN_PARTS, profile, cells, merging, epoch), found
+    cells, merging, accounts = (
+        parts.split(each, found) for each in (profile.cells, _merging(profile), _accounts(profile))
+    )
+    return _encode(IN_PARTS, profile, cells, merging, accounts, epoch), found
 
 
 def _merging(profile: Profile) -> list[Any] | None:
@@ -64,7 +78,25 @@ def _merging(profile: Profile) -> list[Any] | None:
     return [*mine, held.parted, held.is_parting, held.may_return] if held.parted or held.is_parting else mine
 
 
-def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], merging: list[Any] | None, epoch: int) -> bytes:
+def _accounts(profile: Profile) -> list[Any]:
+    """What is behind the fields that every profile has."""
+    belonging, members = profile.belonging, profile.members
+    if belonging is None and members is None:
+        return []
+    return [
+        belonging.to_list() if belonging is not None else None,
+        members.to_list() if members is not None else None,
+    ]
+
+
+def _encode(
+    version: int,
+    profile: Profile,
+    cells: Mapping[str, Cell],
+    merging: list[Any] | None,
+    accounts: list[Any],
+    epoch: int,
+) -> bytes:
     body = _encoder.encode(
         (
             profile.clock,
@@ -75,6 +107,7 @@ def _encode(version: int, profile: Profile, cells: Mapping[str, Cell], merging: 
             cells,
             profile.emitted,
             merging,
+            *accounts,
         )
     )
     return _framed(version, profile, epoch, body)
@@ -101,7 +134,7 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
         profile.erased, profile.indexed_due = True, profile.armed_due
         return profile
     body = _decoder.decode(memoryview(data)[_HEAD.size :])
-    clock, sequence, plan, identifiers, traits, cells, emitted, merging = body
+    clock, sequence, plan, identifiers, traits, cells, emitted, merging, *accounts = body
     profile.clock = clock
     profile.sequence = sequence
     profile.plan = plan
@@ -110,10 +143,10 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
     profile.traits = traits
     profile.cells = cells
     if data[0] == IN_PARTS:
-        profile.parts = frozenset(parts.names([cells, merging]))
+        profile.parts = frozenset(parts.names([cells, merging, accounts]))
         if read is not None:
             try:
-                profile.cells, merging = parts.join([cells, merging], read)
+                profile.cells, merging, accounts = parts.join([cells, merging, accounts], read)
             except parts.MissingPart as error:
                 raise CorruptProfile(str(error)) from error
     profile.emitted = emitted
@@ -121,6 +154,10 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
         redirect, absorbed, waiting, parked, *rest = merging
         profile.merging = Merging(redirect, absorbed, waiting, [Parked(*each) for each in parked], *rest)
         profile.merging.parted = {each: (into, number) for each, (into, number) in profile.merging.parted.items()}
+    if accounts and not (profile.parts and read is None):
+        belonging, members = accounts
+        profile.belonging = Belonging(*belonging) if belonging is not None else None
+        profile.members = Members(*members) if members is not None else None
     return profile
 
 
@@ -148,7 +185,7 @@ def is_erased(data: bytes) -> bool:
 
 def plan_of(data: bytes) -> int:
     """The version of the plan that evaluated a profile last, without decoding the rest; of one that is not erased."""
-    return _front_decoder.decode(memoryview(data)[_HEAD.size :])[2]
+    return _front_decoder.decode(memoryview(data)[_HEAD.size :]).plan
 
 
 def armed_due_of(data: bytes) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.profiles.belonging import Belonging
+from app.profiles.members import Members
 from app.profiles.merging import Merging
 
 Cell = Any
@@ -26,12 +28,15 @@ class Profile:
         merging: What it remembers of merges; None for nothing, as nearly always.
         parts: Names of the parts that the store holds for it (`app.profiles.parts`); not encoded by itself.
         erased: Whether it was erased: then it has nothing but `w`, and `armed_due`, when this too is forgotten.
-        emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent.
+        emitted: Definition key → the value last emitted; an audience that is not in it is False, a trait absent. Under
+            keys that no definition can have, what a user's accounts have told it, and what it has told them.
+        belonging: Of a user: what it remembers of accounts, and for them; None for nothing.
+        members: Of an account: its users; None for none.
     """
 
     __slots__ = (
-        "armed_due", "cells", "clock", "emitted", "erased", "identifiers", "indexed_due", "merging", "parts", "plan",
-        "sequence", "traits", "w",
+        "armed_due", "belonging", "cells", "clock", "emitted", "erased", "identifiers", "indexed_due", "members",
+        "merging", "parts", "plan", "sequence", "traits", "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +47,8 @@ class Profile:
         self.plan = 0
         self.indexed_due = 0
         self.merging: Merging | None = None
+        self.belonging: Belonging | None = None
+        self.members: Members | None = None
         self.parts: frozenset[bytes] = frozenset()
         self.erased = False
         self.identifiers: list[tuple[str, str]] = []

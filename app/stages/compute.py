@@ -1,27 +1,44 @@
-"""`profiles.in` → changes, payloads and new state: the fold of one partition's log."""
+"""`profiles.in` or `accounts.in` → changes, payloads and new state: the fold of one partition's log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from app.profiles import codec
+from app.stages.accounts import Accounts
 from app.stages.cache import ProfileCache
-from app.stages.envelope import Absorb, Body, CatalogChange, Erase, Event, Import, Merge, Part, Refresh, Timer, decode
+from app.stages.envelope import (
+    Absorb,
+    Body,
+    CatalogChange,
+    Continue,
+    Erase,
+    Event,
+    Fact,
+    Import,
+    Member,
+    Merge,
+    Part,
+    Recollect,
+    Refresh,
+    Timer,
+    decode,
+)
 from app.stages.erasing import Eraser, failed
 from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
-from app.topics import Topics
+from app.topics import Collection, Topics
 
 
 class ComputeStage:
-    """Folds one partition of `profiles.in`.
+    """Folds one partition of `profiles.in`, or of `accounts.in`; both have as many.
 
     Args:
-        partitions: Of `profiles.in`.
+        partitions: Of each of the two.
         state: The partition's store, and what is on its way to it.
-        epoch: The id of `profiles.in`, in hexadecimal.
+        epoch: The id of the topic, in hexadecimal.
         generation: Of the consumer group.
         cache_bytes: How much of encoded profiles is kept decoded between batches.
     """
@@ -36,15 +53,21 @@ class ComputeStage:
         epoch: str,
         generation: int = 0,
         cache_bytes: int = 32 << 20,
+        collection: Collection = "users",
     ) -> None:
         self._state = state
-        self._place = Place(topics, partition, partitions, epoch, int(epoch[:8] or "0", 16), generation)
+        self._place = Place(topics, partition, partitions, epoch, int(epoch[:8] or "0", 16), generation, collection)
         self._held = Held(self._place, state, ProfileCache(state, cache_bytes))
 
     @property
     def plan_version(self) -> int:
         """Of the plan by which the next record is evaluated."""
         return self._held.plan.version
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether definitions of accounts are in force."""
+        return self._held.has_accounts
 
     @property
     def src_next(self) -> int:
@@ -94,6 +117,7 @@ class _Batch:
         self.parsed: list[Parsed] = []
         self.eraser = Eraser(self.folding)
         self.merger = Merger(self.folding, self.parsed, self.eraser)
+        self.accounts = Accounts(self.folding)
 
     def run(self) -> Work:
         facts = self.work.facts
@@ -146,8 +170,7 @@ class _Batch:
         repeat = False
         if type(body) is Event:
             repeat = next(self.repeats)
-            if body.at > self.meta.clock_ms:
-                self.meta.clock_ms = self.work.facts.newest_at_ms = body.at
+            self._newest(body.at)
         elif type(body) is CatalogChange:
             self.folding.change_catalog(body.catalog)
             return
@@ -180,3 +203,16 @@ class _Batch:
                 self.merger.part(key, profile, offset, body)
             case Erase():
                 self.eraser.erase(key, profile, offset, body)
+            case Fact():
+                self.folding.fact(key, profile, offset, body)
+            case Recollect():
+                self.folding.recollect(key, profile, offset, body)
+            case Member():
+                self._newest(body.at)
+                self.accounts.member(key, profile, offset, body)
+            case Continue():
+                self.accounts.proceed(key, profile, offset, body)
+
+    def _newest(self, at_ms: int) -> None:
+        if at_ms > self.meta.clock_ms:
+            self.meta.clock_ms = self.work.facts.newest_at_ms = at_ms

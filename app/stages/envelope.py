@@ -1,4 +1,6 @@
-"""The records of `profiles.in`: everything that changes a profile. Keyed by profile; JSON values with a `kind`.
+"""The records of `profiles.in` and `accounts.in`: everything that changes a profile or an account, which key them.
+
+JSON values with a `kind`.
 
 | kind | fields | key |
 |---|---|---|
@@ -17,6 +19,13 @@ which names its events are in the log | profile |
 makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
 instants events of which identifiers were erased | profile |
 | erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
+| member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
+| continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
+| fact | `at`; `account`; `version`; `values`: definition key → what that account has become | profile |
+| recollect | `at`; `account`; `number`: the account asks its users once more for what they brought along, because one
+of them has left | profile |
+
+Timers, refreshes and catalogues are records of both topics.
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -25,7 +34,7 @@ that is live looks at them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import orjson
@@ -100,7 +109,81 @@ class Erase(msgspec.Struct, tag_field="kind", tag="erase"):
     id: str
 
 
-Body: TypeAlias = Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Part | Erase
+class Call(msgspec.Struct):
+    """A call of a user that concerns an account: a group call of that account, or an event."""
+
+    at: Instant
+    """When `events.raw` got it."""
+    arrival: int
+    """Its place in the order of arrival, as the user has it."""
+    message: msgspec.Raw
+
+
+class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True):
+    """What one step of a user means to one of its accounts. All of it is one step of the account, too.
+
+    Attributes:
+        at: The user's clock.
+        user: The profile's id.
+        version: Rises with each of the user's records; one that is not newer than the last is a repeat.
+        timed: Whether time alone brought it about.
+        joins: The user belongs to the account from here on; all of its conditions are in `conditions`.
+        leaves: The user belongs to it no more, and has never done anything.
+        recollects: It answers the account's question of that number.
+        replaces: Profiles that have become part of the user, and have belonged to the account.
+        cells: What the user remembers of events that count for the account and that it has not been sent, packed
+            (`app.profiles.belonging`).
+        conditions: Those that have turned, by id, and whether they hold.
+        call: A call that the account applies.
+    """
+
+    at: Instant
+    user: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    timed: bool = False
+    joins: bool = False
+    leaves: bool = False
+    recollects: int = 0
+    replaces: list[str] = []
+    cells: bytes = b""
+    conditions: dict[str, bool] = {}
+    call: Call | None = None
+
+
+class Continue(msgspec.Struct, tag_field="kind", tag="continue"):
+    at: Instant
+    number: int
+
+
+class Fact(msgspec.Struct, tag_field="kind", tag="fact"):
+    at: Instant
+    account: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    """Rises with each record of the account to its members."""
+    values: dict[str, Any]
+
+
+class Recollect(msgspec.Struct, tag_field="kind", tag="recollect"):
+    at: Instant
+    account: str
+    number: int
+
+
+Body: TypeAlias = (
+    Event
+    | Timer
+    | Refresh
+    | CatalogChange
+    | Absorb
+    | Merge
+    | Import
+    | Part
+    | Erase
+    | Member
+    | Continue
+    | Fact
+    | Recollect
+)
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -171,3 +254,8 @@ def imports(
         )
         for at, data in enumerate(pieces)
     ]
+
+
+def encode(body: Member | Continue | Fact | Recollect) -> bytes:
+    """The value of a record between users and accounts."""
+    return msgspec.json.encode(body)

@@ -47,6 +47,7 @@ class Eraser:
         application.erase()
         email = application.profile.traits.get("email", [None])[0]
         folding.done(key, profile, offset, application)
+        folding.reports.leave(key, profile)
         told = deletes(
             folding.held.catalog,
             folding.place.topics,

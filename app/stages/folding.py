@@ -9,10 +9,11 @@ import msgspec
 import orjson
 
 from app.activation.router import Routed, Router
+from app.compute.accounts import AccountApplication
 from app.compute.apply import Application
 from app.compute.changes import Change
 from app.definitions.checker import compile_ready
-from app.definitions.compiler import compile_plan
+from app.definitions.compiler import compile_accounts, compile_plan, told_to_users
 from app.definitions.model import Catalog
 from app.definitions.plan import Plan
 from app.events.dates import instant
@@ -23,12 +24,17 @@ from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, part_key, timer_key
 from app.stages.cache import ProfileCache
 from app.stages.dead import dead_record
-from app.stages.envelope import Event
+from app.stages.envelope import Event, Fact, Recollect
 from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
+from app.stages.reports import Absorbed, Heard, Reports
 from app.stages.seen import SeenWindow
-from app.topics import Topics
+from app.stages.telling import Telling
+from app.topics import Collection, Topics
+
+_TOLD = frozenset({"identify", "group"})
+"""The types of calls, besides events, that change a profile or an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,29 @@ class Place:
     epoch_bits: int
     """The first 32 bits of the epoch, for each profile."""
     generation: int
+    collection: Collection = "users"
 
 
 class Held:
     """What is kept from batch to batch. All of it follows from the state, so it can be thrown away at any time."""
 
-    __slots__ = ("_state", "_topics", "cache", "catalog", "meta", "plan", "router", "seen")
+    __slots__ = (
+        "_collection",
+        "_state",
+        "_topics",
+        "cache",
+        "catalog",
+        "has_accounts",
+        "meta",
+        "plan",
+        "router",
+        "seen",
+    )
 
     def __init__(self, place: Place, state: Overlay, cache: ProfileCache) -> None:
         """The cache is emptied."""
         self._topics = place.topics
+        self._collection = place.collection
         self._state = state
         held = state.get(META)
         self.meta = Meta.decode(held) if held is not None else Meta(epoch=place.epoch)
@@ -65,7 +84,11 @@ class Held:
         """These definitions and connections are in force from the next record on."""
         ready, _ = compile_ready(catalog.definitions)
         self.catalog = catalog
-        self.plan: Plan = compile_plan(ready)
+        if self._collection == "accounts":
+            self.plan: Plan = compile_accounts(ready, told_to_users(ready, catalog.subscriptions))
+        else:
+            self.plan = compile_plan(ready)
+        self.has_accounts = any(definition.scope == "ACCOUNTS" for definition, _ in ready)
         self.router = Router(catalog, self._topics)
 
     def keys_of(self, prefix: bytes) -> Iterator[bytes]:
@@ -94,7 +117,9 @@ class Folding:
         self.dirty: dict[bytes, Profile] = {}
         self.gone: list[bytes] = []
         self._forgotten: set[bytes] = set()
-        self.topic = place.topics.profiles_in
+        self.topic = place.topics.source_of(place.collection)
+        self.reports = Reports(place.topics, place.partitions, work)
+        self.telling = Telling(place.topics, place.partition, place.partitions, work)
 
     def change_catalog(self, catalog: Catalog) -> None:
         """These definitions and connections are in force from here on."""
@@ -113,7 +138,7 @@ class Folding:
         at_ms, plan, name = event.at, self.held.plan, event.name
         if (
             profile.plan == plan.version
-            and (name not in plan.cells_by_event if name is not None else event.type != "identify")
+            and (name not in plan.looked_at if name is not None else event.type not in _TOLD)
             and not (profile.armed_due and profile.armed_due <= at_ms)
             and all(each in profile.identifiers for each in event.ids)
         ):
@@ -126,7 +151,7 @@ class Folding:
         application.pass_time(at_ms)
         own_ms = claimed if claimed is not None and claimed <= at_ms else at_ms
         application.message(message, own_ms, event.ids, received_ms=at_ms, repeat=repeat)
-        self.done(key, profile, offset, application)
+        self.done(key, profile, offset, application, None if repeat else Heard(event, message, own_ms))
 
     def timer(self, key: bytes, profile: Profile, offset: int, due_ms: int) -> None:
         """A due timer, unless time has passed for the profile since it was fired."""
@@ -148,14 +173,53 @@ class Folding:
         application.refresh()
         self.done(key, profile, offset, application)
 
+    def fact(self, key: bytes, profile: Profile, offset: int, fact: Fact) -> None:
+        """What one of a user's accounts has become; who does not belong to it any more is not told."""
+        if profile.belonging is None or fact.account not in profile.belonging.accounts:
+            return
+        application = self.application(key, profile, offset)
+        # At the user's own time: the account's is that of its other users, and events of this one may be waiting.
+        application.fact(fact.account, fact.version, fact.values, fact.at)
+        self.done(key, profile, offset, application)
+
+    def recollect(self, key: bytes, profile: Profile, offset: int, asked: Recollect) -> None:
+        """One of a user's accounts asks for what it brought along."""
+        if self.reports.recollect(key, profile, self.held.plan, asked):
+            self.changed(key, profile, offset)
+
+    def account(self, key: bytes, account: Profile, offset: int) -> AccountApplication:
+        """What applies a record to an account."""
+        place = self.place
+        position = (self.topic, place.partition, offset)
+        return AccountApplication(self.held.plan, account, key.decode(), place.epoch, position)
+
     def application(self, key: bytes, profile: Profile, offset: int) -> Application:
         """What applies a record to a profile; the offset makes the ids of its changes."""
         place = self.place
+        if place.collection == "accounts":
+            return self.account(key, profile, offset)
         return Application(self.held.plan, profile, key.decode(), place.epoch, (self.topic, place.partition, offset))
 
-    def done(self, key: bytes, profile: Profile, offset: int, application: Application) -> None:
-        """A record has been applied: what changed is told."""
+    def done(
+        self,
+        key: bytes,
+        profile: Profile,
+        offset: int,
+        application: Application,
+        heard: Heard | None = None,
+        merge: Absorbed | None = None,
+    ) -> None:
+        """A record has been applied: what changed is told.
+
+        Args:
+            heard: The message, if it was one that counts.
+            merge: What a merge means to accounts, if it was one.
+        """
         self.changed(key, profile, offset)
+        if self.place.collection == "accounts":
+            self.telling.tell(application)
+        elif profile.belonging is not None or (heard is not None and heard.is_for_accounts(self.held.plan)):
+            self.reports.send(application, heard, merge)
         for change in application.changes:
             self._emit(change)
         for repeat in application.repeats:
@@ -180,7 +244,8 @@ class Folding:
         router, counts = self.held.router, self.work.facts.changes
         verb = "computed" if change.kind == "trait" else "entered" if change.value else "exited"
         counts[verb] = counts.get(verb, 0) + 1
-        self.send((*router.route(change), router.cloud_event(change)))
+        # What an account tells its users is in `changes` once, as the account's.
+        self.send(router.route(change) if change.account else (*router.route(change), router.cloud_event(change)))
 
     def send(self, records: Iterable[Routed]) -> None:
         """Records to those outside."""

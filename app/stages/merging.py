@@ -17,10 +17,11 @@ from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
 from app.stages import splitting
-from app.stages.envelope import Absorb, Body, Erase, Event, Import, Merge, Part, decode, imports
+from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Part, Recollect, decode, imports
 from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
+from app.stages.reports import absorbed
 from app.topics import partition_of
 
 Parsed: TypeAlias = tuple[InRecord, Body]
@@ -93,13 +94,13 @@ class Merger:
         everything where it waits to be parted with; timers have their time when all of it is together. So is its
         erasure: what it waits for has to be taken back, too. Behind that nothing more is parked."""
         if merging.redirect:
-            if type(body) in (Event, Import):
+            if type(body) in (Event, Import, Fact):
                 self._pass_on(merging.redirect, record.value)
             return type(body) is not Erase
         is_parted = not merging.waiting or (splitting.is_under_way(merging) and not merging.may_return)
         if type(body) is Event and is_parted and self._left(key, merging, body, repeat or self.is_repeat(key, body)):
             return True
-        if not merging.waiting:
+        if not merging.waiting or type(body) is Recollect:
             return False
         if type(body) is Import and body.loser in merging.waiting:
             return False
@@ -117,6 +118,10 @@ class Merger:
         if type(body) in (Event, Absorb, Merge, Import, Part, Erase):
             repeat = type(body) is Event and (repeat or self.is_repeat(key, body))
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
+            self._folding.changed(key, profile, record.offset)
+        elif type(body) is Fact and profile.belonging is not None:
+            # Known from now on; what follows from it is evaluated when all of it is together.
+            profile.belonging.tell(body.account, body.version, body.values)
             self._folding.changed(key, profile, record.offset)
         return True
 
@@ -141,7 +146,7 @@ class Merger:
         for value in (*chain.from_iterable(merging.pieces.values()), *values):
             self._pass_on(merge.winner, value)
         profile.identifiers, profile.traits, profile.cells, profile.emitted = [], {}, {}, {}
-        profile.armed_due = 0
+        profile.armed_due, profile.belonging = 0, None
         profile.merging = Merging(redirect=merge.winner)
         self._folding.changed(key, profile, offset)
         for each, what in parked:
@@ -177,10 +182,12 @@ class Merger:
         if body.split == "left":
             application.replace(loser)
             self._folding.work.writes[splitting.split_key(body.loser.partition("/")[0])] = None
+            self._folding.done(key, profile, offset, application)
         else:
+            merge = absorbed(profile, loser, body.loser, application.plan)
             application.absorb(loser, "split" if body.split else "merge")
             self._folding.work.facts.merges += not body.split
-        self._folding.done(key, profile, offset, application)
+            self._folding.done(key, profile, offset, application, merge=merge)
         if merging.waiting:
             _pause(profile, merging)
         elif key not in self._unparking:

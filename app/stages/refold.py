@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from app.compute.accounts import collect
 from app.compute.apply import Application
 from app.definitions.checker import compile_ready
 from app.definitions.compiler import compile_plan
@@ -135,6 +136,7 @@ class Refold:
         left.cells |= {cell_id: self._held.cells[cell_id] for cell_id in kept if cell_id in self._held.cells}
         if not self._is_whole:
             left.traits = self._traits()
+            left.belonging = self._held.belonging  # what it would bring to an account: all of it stays, too
         left.identifiers = [each for each in self._held.identifiers if each != self._identifier]
         left.emitted = {}
         taken = self._taken.profile
@@ -203,6 +205,8 @@ class Refold:
             application = self._application(fold, partition, offset)
             application.pass_time(event.at)
             application.message(message, own_ms, ids, received_ms=event.at, repeat=False)
+            if event.name is not None and event.name in self._plan.collective:
+                collect(application, message, own_ms, event.name)
 
     def _application(self, fold: _Fold, partition: int, offset: int) -> Application:
         """What applies a record; its changes are nobody's."""

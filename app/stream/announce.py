@@ -11,8 +11,11 @@ from app.topics import Topics
 
 
 async def announce(settings: Settings, brokers: str) -> None:
-    """Append the catalogue to every partition of `profiles.in`, and the rules to `identity.links`; they are in force
-    from there on. Twice is harmless."""
+    """Append the catalogue to every partition of `accounts.in` and `profiles.in`, and the rules to `identity.links`;
+    they are in force from there on. Twice is harmless.
+
+    Accounts come first: what users tell them by new definitions finds these in force.
+    """
     topics = Topics(settings.kafka.topic_prefix)
     headers = (("content-type", b"application/json"),)
     catalog = (None, envelope.catalog(configuration.catalog(settings)), headers)
@@ -20,4 +23,5 @@ async def announce(settings: Settings, brokers: str) -> None:
     async with Producer(brokers, settings.kafka.security) as producer:
         await producer.send({(topics.identity_links, 0): [rules]})
         partitions = range(settings.kafka.partitions)
-        await producer.send({(topics.profiles_in, partition): [catalog] for partition in partitions})
+        for topic in (topics.accounts_in, topics.profiles_in):
+            await producer.send({(topic, partition): [catalog] for partition in partitions})

@@ -1,4 +1,4 @@
-"""The stream's four stages, each with what it stands on: one partition's engine, as its lane drives it."""
+"""The stream's stages, each with what it stands on: one partition's engine, as its lane drives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.stages.records import InRecord, Work
 from app.stages.resolve import ResolveStage
 from app.stream.restore import Restored
 from app.stream.state_engine import Home, StateEngine
-from app.topics import Topics
+from app.topics import Collection, Topics
 
 
 class AssignmentsEngine(StateEngine):
@@ -125,10 +125,13 @@ class LinkEngine(StateEngine):
 
 
 class ComputeEngine(StateEngine):
-    """The compute stage of one partition of `profiles.in`."""
+    """The compute stage of one partition of `profiles.in` or `accounts.in`."""
 
-    def __init__(self, home: Home, topics: Topics, partitions: int, *, generation: int, cache_bytes: int) -> None:
+    def __init__(
+        self, home: Home, topics: Topics, partitions: int, *, collection: Collection, generation: int, cache_bytes: int
+    ) -> None:
         super().__init__(home)
+        self._collection = collection
         self._topics = topics
         self._partitions = partitions
         self._generation = generation
@@ -141,12 +144,18 @@ class ComputeEngine(StateEngine):
         """Of the plan by which the next record is evaluated; 0 before it is ready."""
         return self.stage.plan_version if self.stage is not None else 0
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether some definition of accounts is in force; not before it is ready."""
+        return self.stage is not None and self.stage.has_accounts
+
     def _begin(self, overlay: Overlay, restored: Restored) -> int:
         self.stage = ComputeStage(
             self._topics,
             self._home.partition,
             self._partitions,
             overlay,
+            collection=self._collection,
             epoch=restored.epoch,
             generation=self._generation,
             cache_bytes=self._cache_bytes,

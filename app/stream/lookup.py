@@ -1,4 +1,4 @@
-"""One profile, and the definitions in force, read from the log: beside a stream that runs, or without one."""
+"""One profile or account, and the definitions in force, read from the log: beside a running stream, or without."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.profiles.store import PART, PROFILE
 from app.settings import Security
 from app.stages.link_state import NODE
 from app.stages.meta import CATALOG_KEY
-from app.topics import Topics, partition_of
+from app.topics import Collection, Topics, partition_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,12 @@ class Found:
     catalog: Catalog | None
     """None where none has been put into effect."""
     profile_id: str
-    """Of the profile that what was sought belongs to, or would make."""
+    """Of the profile that what was sought belongs to, or would make; of an account its group id."""
     profile: Profile | None
     """With all its parts; None where nobody is known under that id."""
     known: Known | None
-    """None where the graph does not know it."""
+    """None where the graph does not know it, and for an account."""
+    collection: Collection = "users"
 
 
 class SoughtNode:
@@ -168,6 +169,26 @@ async def look_up(
                 return Found(sought.catalog(), profile, held, known)
             # It became part of another since the graph was read, or the graph does not know it.
             profile = held.merging.redirect
+
+
+async def look_up_account(brokers: str, topics: Topics, account: str, security: Security = PLAINTEXT) -> Found:
+    """Read one account, as of its newest record; takes a pass over its partition.
+
+    Raises:
+        ReadError: There is no changelog, or it cannot be read.
+    """
+    changelog = topics.accounts_changelog
+    async with Admin(brokers, security) as admin:
+        there = await admin.describe([changelog])
+        if changelog not in there:
+            raise ReadError(f"there is no topic {changelog}; `headwater apply` and `headwater up` make the topics")
+        partition = partition_of(account.encode(), there[changelog].partitions)
+        sought = Sought(account)
+        await _Log(admin, BulkReader(brokers, security)).read(changelog, partition, sought)
+    try:
+        return Found(sought.catalog(), account, sought.profile(), None, "accounts")
+    except codec.CorruptProfile as error:
+        raise ReadError(f"{changelog}/{partition}: {error}") from error
 
 
 class _Log:

@@ -109,13 +109,14 @@ class StreamMetrics:
         for state, count in (("restoring", restoring), ("serving", serving), ("failed", failed)):
             gauge.labels(state).set(count)
 
-    def stored(self, partition: int, size_bytes: int) -> None:
-        """Told how large a store is on disk."""
-        self._metrics[catalogue.STATE_BYTES].labels(str(partition)).set(size_bytes)
+    def stored(self, topic: str, partition: int, size_bytes: int) -> None:
+        """Told how large the store of a partition's users or accounts is on disk."""
+        self._metrics[catalogue.STATE_BYTES].labels(topic, str(partition)).set(size_bytes)
 
-    def quarantined(self, partition: int) -> None:
-        """Told of a damaged store that was put aside."""
-        self._metrics[catalogue.STORES_QUARANTINED].labels(str(partition)).inc()
+    def quarantined(self, topic: str) -> Callable[[int], None]:
+        """Told of each damaged store of a topic's state that was put aside."""
+        counted = self._metrics[catalogue.STORES_QUARANTINED]
+        return lambda partition: counted.labels(topic, str(partition)).inc()
 
     def stalled(self, seconds: float) -> None:
         """Told what the watchdog sees."""

@@ -93,11 +93,11 @@ async def refold(
     is_whole = not any(starts.values())
     fold = Refold(topic, own, names, identifier, held, catalog, until=until, is_whole=is_whole, since=since)
     await feed(fold, stretches)
-    since = [each.since_ms for each in stretches if each.since_ms is not None]
+    begins = [each.since_ms for each in stretches if each.since_ms is not None]
     return LogFold(
         fold.done(max(at_ms, held.clock)),
         tuple((each, starts[topic, each]) for each in read),
-        max(since, default=None) if not is_whole else None,
+        max(begins, default=None) if not is_whole else None,
     )
 
 

@@ -9,6 +9,7 @@ from app.kafka.admin import Admin
 from app.kafka.consumer import BulkReader
 from app.stages import assignments, link_state, restoring
 from app.stages.restoring import LogFacts
+from app.stream.collected import collected
 from app.stream.restore import Apply, Restore
 from app.stream.store import PartitionStore
 from app.topics import Topics
@@ -36,12 +37,15 @@ class Restores:
         self._group = group
         self._progress = progress
         self._by_topic: Mapping[str, Restore] = {
-            topics.profiles_in: self._restore(
-                topics.profiles_in,
-                topics.profiles_changelog,
-                restoring.apply,
-                lambda partition, store, facts: restoring.check(partition, restoring.meta_of(store), facts),
-            ),
+            **{
+                each.source: self._restore(
+                    each.source,
+                    each.changelog,
+                    restoring.apply,
+                    lambda partition, store, facts: restoring.check(partition, restoring.meta_of(store), facts),
+                )
+                for each in collected(topics)
+            },
             topics.identity_links: self._restore(
                 topics.identity_links,
                 topics.identity_changelog,

@@ -19,11 +19,15 @@ from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
 from app.observability.watchdog import Watchdog
 from app.settings import Settings, WorkerOptions
+from app.stream.account_timers import AccountPump
+from app.stream.collected import Collected, collected
 from app.stream.engines import AssignmentsEngine, ComputeEngine, LinkEngine, ResolveEngine
+from app.stream.firing import Firing, Serving
 from app.stream.knowledge import Knowledge
 from app.stream.lane import Engine, Lane, LaneLimits
 from app.stream.lanes import Lanes
 from app.stream.observe import StreamMetrics
+from app.stream.passed import Passed
 from app.stream.ports import StreamPorts
 from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
 from app.stream.restore import Restored
@@ -31,7 +35,7 @@ from app.stream.restores import Restores
 from app.stream.splits import Splits
 from app.stream.state_engine import Home, StateEngine
 from app.stream.store import StoreBudget, StoreShare
-from app.stream.timers import Serving, TimerPump
+from app.stream.timers import TimerPump
 from app.stream.topology import add_agents
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
@@ -83,7 +87,8 @@ class Runtime:
             self.lanes,
         )
         self.fence = Fence(self.app.heartbeat_age_s, self.app.session_s)
-        self.engines: dict[int, ComputeEngine] = {}
+        self.users, self.accounts = collected(self.topics)
+        self.engines: dict[TP, ComputeEngine] = {}
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.failed: dict[TP, str] = {}
         group = group_of(settings)
@@ -110,14 +115,10 @@ class Runtime:
         stack.push_async_callback(self._stop)
         await self.app.start()
         log.info("started", health=address, group=group_of(self.settings))
-        pump = TimerPump(
-            self.topics, self.settings.kafka.partitions, self.admin, self.producer, self.clock, self.fence,
-            group_of(self.settings), grace_ms=self.settings.stream.timer_grace_ms,
-            serving=self._serving, sources=self._sources, linker=self._linker, failpoint=_failpoint,
-        )  # fmt: skip
+        users, accounts = self._pumps()
         splits = Splits(
             self.topics, self.settings.kafka.partitions, self.admin, self.reader, self.producer, self.fence,
-            serving=self._serving, failpoint=_failpoint,
+            serving=lambda: self._serving(self.users), failpoint=_failpoint,
         )  # fmt: skip
         watchdog = Watchdog(
             lambda: self.observed.lag_total,
@@ -128,7 +129,8 @@ class Runtime:
         watchdog.start(asyncio.get_running_loop())
         stack.callback(watchdog.stop)
         supervised = [
-            asyncio.create_task(pump.run(), name="timers"),
+            asyncio.create_task(users.run(), name="timers"),
+            asyncio.create_task(accounts.run(), name="timers of accounts"),
             asyncio.create_task(splits.run(), name="splits"),
             asyncio.create_task(self._beat(watchdog), name="beat"),
             asyncio.create_task(self._crashed(), name="faust"),
@@ -137,6 +139,22 @@ class Runtime:
         stack.push_async_callback(tasks.cancel, supervised)
         await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
+
+    def _pumps(self) -> tuple[TimerPump, AccountPump]:
+        topics, partitions, group = self.topics, self.settings.kafka.partitions, group_of(self.settings)
+        firing = [Firing(each.source, self.producer, self.fence, _failpoint) for each in (self.users, self.accounts)]
+        passed = Passed(
+            topics, partitions, self.admin, group, others_ask=lambda: len(self._serving(self.accounts)) < partitions
+        )
+        users = TimerPump(
+            topics, partitions, self.admin, self.clock, group, firing[0], passed,
+            grace_ms=self.settings.stream.timer_grace_ms, serving=lambda: self._serving(self.users),
+            sources=self._sources, linker=self._linker,
+        )  # fmt: skip
+        accounts = AccountPump(
+            topics.accounts_in, self.admin, firing[1], passed, serving=lambda: self._serving(self.accounts)
+        )
+        return users, accounts
 
     async def _stop(self) -> None:
         """Checkpoint and commit while still in the group, then leave it and let go of the stores."""
@@ -168,14 +186,19 @@ class Runtime:
             )
         if tp.topic == topics.identity_links:
             return LinkEngine(self._home(tp, "graph"), topics, partitions, generation=generation)
-        engine = self.engines[partition] = ComputeEngine(
-            self._home(tp, f"profiles-{partition}"),
+        of = self._collected(tp.topic)
+        engine = self.engines[tp] = ComputeEngine(
+            self._home(tp, f"{of.stores}-{partition}"),
             topics,
             partitions,
+            collection=of.collection,
             generation=generation,
             cache_bytes=self.settings.stream.store_memory_bytes // 8 // partitions,
         )
         return engine
+
+    def _collected(self, source: str) -> Collected:
+        return self.users if source == self.users.source else self.accounts
 
     def _home(self, tp: TP, directory: str) -> Home:
         return Home(
@@ -187,13 +210,13 @@ class Runtime:
             flush_every_s=self.settings.stream.flush_interval_s,
             before=lambda: self.lanes.gone(tp),
             restored=lambda partition, restored: self._restored(tp, restored),
-            quarantined=self.observed.quarantined,
+            quarantined=self.observed.quarantined(tp.topic),
         )
 
     def _ports(self, tp: TP, engine: ResolveEngine | StateEngine) -> StreamPorts:
         changelog, repair = "", None
         if isinstance(engine, ComputeEngine):
-            changelog = self.topics.profiles_changelog
+            changelog = self._collected(tp.topic).changelog
             repair = self._repair(changelog, tp.partition, engine, is_profile_state)
         elif isinstance(engine, LinkEngine):
             changelog = self.topics.identity_changelog
@@ -238,7 +261,7 @@ class Runtime:
                 "somebody else wrote to this partition's changelog; what that hides is appended again",
                 changelog=changelog, partition=partition, first_offset=start, records=end - start,
             )  # fmt: skip
-            self.metrics[catalogue.FOREIGN_WRITES].labels(str(partition)).inc(end - start)
+            self.metrics[catalogue.FOREIGN_WRITES].labels(changelog, str(partition)).inc(end - start)
             assert engine.store is not None, "a partition that commits has a store"
             return await append_hidden(
                 changelog, partition, engine.store, self.reader, self.producer, start, end, newer, is_state
@@ -255,15 +278,15 @@ class Runtime:
 
     # what others ask
 
-    def _serving(self) -> Mapping[int, Serving]:
+    def _serving(self, of: Collected) -> Mapping[int, Serving]:
         found: dict[int, Serving] = {}
         for tp, lane in self.lanes.all().items():
-            engine = self.engines.get(tp.partition)
+            engine = self.engines.get(tp)
             if (
-                tp.topic == self.topics.profiles_in and lane.ready.is_set() and tp not in self.failed
+                tp.topic == of.source and lane.ready.is_set() and tp not in self.failed
                 and engine is not None and engine.store is not None
             ):  # fmt: skip
-                found[tp.partition] = Serving(engine.store, lane, engine.plan_version)
+                found[tp.partition] = Serving(engine.store, lane, engine.plan_version, engine.has_accounts)
         return found
 
     def _sources(self) -> Mapping[int, Lane]:
@@ -306,8 +329,9 @@ class Runtime:
         failed = sum(tp in lanes for tp in self.failed)
         ready = sum(lane.ready.is_set() and tp not in self.failed for tp, lane in lanes.items())
         self.observed.partitions(restoring=len(lanes) - ready - failed, serving=ready, failed=failed)
-        for partition, served in self._serving().items():
-            self.observed.stored(partition, served.store.size_bytes())
+        for of in (self.users, self.accounts):
+            for partition, served in self._serving(of).items():
+                self.observed.stored(of.source, partition, served.store.size_bytes())
 
     async def _crashed(self) -> None:
         raise RuntimeError(f"Faust has given up: {await self.app.crashed()!r}")

@@ -25,9 +25,9 @@ from app.stages import envelope, splitting
 from app.stages.merging import pack
 from app.stages.meta import CATALOG_KEY
 from app.stages.splitting import UnderWay
+from app.stream.firing import Serving
 from app.stream.refolding import LogFold, refold
 from app.stream.store import PartitionStore
-from app.stream.timers import Serving
 from app.topics import Topics, partition_of
 from app.transport.fence import Fence
 

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.clock import Clock
 from app.kafka.admin import Admin
-from app.kafka.producer import ProduceError, Producer, Record
 from app.observability import logs
 from app.profiles.codec import CorruptProfile
-from app.stages import envelope
 from app.stages.timers import SourceProgress, TimerGate
+from app.stream.firing import Fired, Firing, Serving
 from app.stream.lane import Lane
-from app.stream.store import PartitionStore
-from app.stream.sweep import Sweep
+from app.stream.passed import Passed
 from app.topics import Topics
-from app.transport.fence import Fence
 
 log = logs.get("timers")
 
 TICK_S = 0.1
 """How often due timers are looked for; together with the grace it bounds how late a flip is on an idle system."""
-FIRED_PER_TICK_MAX = 2_000
-_JSON = (("content-type", b"application/json"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A partition of `profiles.in` that is restored."""
-
-    store: PartitionStore
-    lane: Lane
-    plan_version: int
-    """Of the plan by which its next record is evaluated."""
 
 
 @dataclass(slots=True)
@@ -42,9 +27,7 @@ class _Pumped:
     """What is known of a partition from tick to tick."""
 
     gate: TimerGate
-    sweep: Sweep = field(default_factory=Sweep)
-    fired: set[tuple[int, bytes]] = field(default_factory=set)
-    """Timers that are in the log and not yet applied."""
+    fired: Fired = field(default_factory=Fired)
 
 
 class TimerPump:
@@ -54,8 +37,9 @@ class TimerPump:
         serving: The partitions of `profiles.in` that are restored, by number.
         sources: The lanes of `events.raw` that are this worker's, by partition.
         linker: The lane of `identity.links`, if it is this worker's.
-        committed: The group's committed offsets of `events.raw`, by partition, for those of other workers.
-        fired: Told how many were fired.
+        group: By whose committed offsets others' progress is known.
+        firing: Into `profiles.in`.
+        passed: Told how far time has passed, for the timers of accounts.
     """
 
     def __init__(
@@ -63,29 +47,27 @@ class TimerPump:
         topics: Topics,
         partitions: int,
         admin: Admin,
-        producer: Producer,
         clock: Clock,
-        fence: Fence,
         group: str,
+        firing: Firing,
+        passed: Passed,
         *,
         grace_ms: int,
         serving: Callable[[], Mapping[int, Serving]],
         sources: Callable[[], Mapping[int, Lane]],
         linker: Callable[[], Lane | None],
-        failpoint: Callable[[str], None],
     ) -> None:
         self._topics = topics
         self._partitions = partitions
         self._admin = admin
-        self._producer = producer
         self._clock = clock
-        self._fence = fence
         self._group = group
+        self._firing = firing
+        self._passed = passed
         self._grace_ms = grace_ms
         self._serving = serving
         self._sources = sources
         self._linker = linker
-        self._failpoint = failpoint
         self._pumped: dict[int, _Pumped] = {}
 
     async def run(self) -> None:
@@ -109,10 +91,15 @@ class TimerPump:
         await self._ask([gate for gate in gates.values() if not gate.waiting])
         await self._ask_behind_link(gates)
         for partition, served in serving.items():
+            pumped = self._pumped[partition]
+            until_ms = pumped.gate.until_ms(served.lane.done_next or 0)
             try:
-                await self._pump(partition, served, self._pumped[partition])
+                await self._firing.fire(partition, served, pumped.fired, until_ms)
             except CorruptProfile as error:
                 served.lane.damaged(error)
+        self._passed.reached({partition: pumped.fired.passed_ms for partition, pumped in self._pumped.items()})
+        if any(served.has_accounts for served in serving.values()):
+            await self._passed.tell()
 
     async def _ask(self, gates: list[TimerGate]) -> None:
         """How far the sources are now, and what they have asked of the linker by then."""
@@ -148,31 +135,3 @@ class TimerPump:
         ends = await self._admin.end_offsets([(self._topics.profiles_in, p) for p in behind])
         for p, gate in behind.items():
             gate.decided(done or 0, ends[self._topics.profiles_in, p])
-
-    async def _pump(self, partition: int, served: Serving, pumped: _Pumped) -> None:
-        until_ms = pumped.gate.until_ms(served.lane.done_next or 0)
-        due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
-        pumped.fired.intersection_update(due)
-        new = [timer for timer in due if timer not in pumped.fired]
-        if await self._append(partition, [(profile, envelope.timer(due_ms), _JSON) for due_ms, profile in new]):
-            self._failpoint("after_timers_sent")
-            pumped.fired.update(new)
-        # By the same clock: a profile must not be evaluated past an event that waits for it.
-        if until_ms:
-            refresh = envelope.refresh(until_ms)
-            read_next, done_next = served.lane.read_next or 0, served.lane.done_next or 0
-            stale = pumped.sweep.stale(served.store, served.plan_version, read_next=read_next, done_next=done_next)
-            if stale and not await self._append(partition, [(profile, refresh, _JSON) for profile in stale]):
-                pumped.sweep = Sweep()
-
-    async def _append(self, partition: int, records: Sequence[Record]) -> bool:
-        """Whether there were records, and they are in the partition's log."""
-        if not records:
-            return False
-        self._fence.check(partition)
-        try:
-            await self._producer.send({(self._topics.profiles_in, partition): records})
-        except ProduceError as error:
-            log.warning("timers could not be fired and are tried again", partition=partition, error=str(error))
-            return False
-        return True

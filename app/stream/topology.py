@@ -3,8 +3,10 @@
     events.raw ──► resolve ─────────────────────────► profiles.in ──► compute ──┬──► destinations.<name>
                    │  ▲  └──► identity.links ──► link ──►  ▲  ▲           │     ├──► changes
                    │  └─ identity.assignments ◄──┤         │  └─ imports ◄┤     ├──► events.dead
-                   ▼                             ▼         └──── timers ◄─┘     └──► headwater.profiles.changelog
-              events.dead           headwater.identity.changelog
+                   ▼                             ▼         │    timers ◄─┤     └──► headwater.profiles.changelog
+              events.dead           headwater.identity.changelog         │
+                                                           │             ▼
+                                         facts, for members └── compute_accounts ◄── accounts.in, and the same out of it
 
 All agents take whole batches and hand each to its partition's lane, which computes it and commits it. Faust keeps
 what it is good at (agents, topics, assignment, rebalance); it owns no table, no commit and no recovery here.
@@ -40,5 +42,10 @@ def add_agents(app: BatchApp, topics: Topics, lanes: Lanes) -> None:
 
     @app.agent(topics.profiles_in, "compute")
     async def compute(batches: AsyncIterable[Batch]) -> None:
+        async for batch in batches:
+            lanes.offer(batch)
+
+    @app.agent(topics.accounts_in, "compute_accounts")
+    async def compute_accounts(batches: AsyncIterable[Batch]) -> None:
         async for batch in batches:
             lanes.offer(batch)

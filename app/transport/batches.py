@@ -11,15 +11,28 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import faust
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from app.stages.records import InRecord
 
-__all__ = ["TP", "Batch", "BatchConsumer", "BatchSchema", "BatchTransport", "Progress"]
+__all__ = ["TP", "Batch", "BatchConsumer", "BatchSchema", "BatchTransport", "Committable", "Progress"]
+
+
+class Committable(int):
+    """An offset from which a restart may go on, and a note for whoever does: kept by the broker beside the offset."""
+
+    note: str
+
+    def __new__(cls, offset: int, note: str = "") -> Committable:
+        made = super().__new__(cls, offset)
+        made.note = note
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,8 @@ class Progress(Protocol):
     """What the consumer asks of those that work on the batches."""
 
     def committable(self) -> Mapping[TP, int]:
-        """Per partition the offset from which a restart may go on: all before it is done and acknowledged."""
+        """Per partition the offset from which a restart may go on: all before it is done and acknowledged. With a note,
+        if it is a `Committable`."""
         ...
 
     async def checkpoint(self, revoked: Iterable[TP]) -> None:
@@ -75,12 +89,20 @@ class HeartbeatThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return good
 
         coordinator._do_heartbeat = stamped
+        commit = self._consumer.commit
+
+        async def noted(offsets: Mapping[Any, Any]) -> None:
+            # Faust has no word for notes; the offsets it is given pass through it as they are.
+            await commit({tp: OffsetAndMetadata(int(at.offset), _note(at.offset)) for tp, at in offsets.items()})
+
+        self._consumer.commit = noted
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Fetches whole batches; commits what `Progress` says and nothing else."""
 
     progress: Progress
+    _asked: Mapping[TP, int] = MappingProxyType({})
 
     def _new_consumer_thread(self) -> HeartbeatThread:
         return HeartbeatThread(self, loop=self.loop, beacon=self.beacon)
@@ -139,14 +161,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in self.progress.committable() if topics is None or tp in topics or tp.topic in topics)
+        # Looked at once for all partitions: Faust asks for the offset of each, right behind this.
+        self._asked = self.progress.committable()
+        return (tp for tp in self._asked if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self.progress.committable().get(tp)
+        return self._asked.get(tp)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         committed = self._committed_offset[tp]
-        return committed is None or offset > committed
+        if committed is None or offset > committed:
+            return True
+        return offset == committed and _note(offset) != _note(committed)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         held = self.assignment()
@@ -163,12 +189,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if revoked:
             await self.progress.checkpoint(revoked)
             await self.commit()
+            await self.commit()  # the first one may have waited for one that was under way, and nothing else
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._thread.last_heartbeat_s = time.monotonic()
         self.progress.assigned(assigned, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
+
+
+def _note(offset: int) -> str:
+    return offset.note if isinstance(offset, Committable) else ""
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]

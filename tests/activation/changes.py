@@ -6,6 +6,7 @@ from typing import Any
 from app.compute.changes import Change
 from app.definitions.model import Catalog, Kind, Subscription
 from app.ids import definition_id
+from app.topics import Collection
 
 AT_MS = 1_769_853_600_000
 """2026-01-31T10:00:00Z."""
@@ -24,6 +25,8 @@ def change(
     id_: str = "c-1",
     sequence: int = 3,
     at_ms: int = AT_MS,
+    collection: Collection = "users",
+    account: str = "",
 ) -> Change:
     return Change(
         id=id_,
@@ -38,6 +41,8 @@ def change(
         identifiers=identifiers,
         traits={key: [value, at_ms] for key, value in (custom or {}).items()},
         computed=computed or {},
+        collection=collection,
+        account=account,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 
 from app.cli import explanation_view
 from app.cli.commands import run
+from app.cli.explain import definitions_for
+from app.cli.output import CommandError
 from app.compute.explain import explain
 from app.definitions.checker import compile_ready
+from app.definitions.model import Catalog, Definition
 from app.embedded.broker import EmbeddedBroker
 from app.events.dates import instant
 from app.ids import profile_id
+from app.stream.lookup import Found
 from app.topics import Topics, partition_of
 from tests.cli.program import headwater
 from tests.compute.test_apply import START_MS, Person, audience, trait
@@ -73,11 +78,26 @@ def test_the_tree_for_people() -> None:
     assert "\x1b[32m✓" in text("regular", styled=True)
 
 
+def test_whose_definition_it_is_has_to_fit_whoever_is_asked_for() -> None:
+    catalog = Catalog((Definition("mine", "audience", "trait('a') = 1"),
+                       Definition("theirs", "audience", "trait('a') = 1", "ACCOUNTS")))  # fmt: skip
+    user, account = Found(catalog, "prf_1", None, None), Found(catalog, "acme", None, None, "accounts")
+    for key, found in (("mine", user), ("theirs", account)):
+        assert key in {definition.key for definition, _ in definitions_for(key, found)}
+    with pytest.raises(CommandError, match="'theirs' is a definition of accounts: name one, as group_id:VALUE"):
+        definitions_for("theirs", user)
+    with pytest.raises(CommandError, match="'mine' is a definition of users: name one"):
+        definitions_for("mine", account)
+
+
 def document(topics: Topics, brokers: str) -> dict[str, Any]:
     return {
         "kafka": {"brokers": brokers, "topic_prefix": topics.prefix, "partitions": PARTITIONS},
         "audiences": [{"key": "buyers", "query": "event('Order').within(1 hour).count() >= 2"}],
-        "traits": [{"key": "orders", "query": "event('Order').count()"}],
+        "traits": [
+            {"key": "orders", "query": "event('Order').count()"},
+            {"key": "orders_of_all", "query": "event('Order').count()", "type": "ACCOUNTS"},
+        ],
     }
 
 
@@ -126,7 +146,22 @@ async def test_a_profile_of_a_running_deployment(broker: EmbeddedBroker, topics:
         code, told, _ = asked("orders", "anonymous_id:phone")
         assert told.startswith("orders of anonymous_id:phone is 4, as of ")
         _is_shown(deployment)
+        await _accounts(deployment, asked)
         await deployment.stop()
+
+
+async def _accounts(deployment: Deployment, asked: Callable[..., tuple[int, str, str]]) -> None:
+    """Ann belongs to an account, which has what she did before."""
+    await _order(deployment, {"userId": "ann", "type": "group", "groupId": "acme", "traits": {"plan": "pro"}})
+    await deployment.at_rest(0.5)
+    code, told, said = asked("orders_of_all", "group_id:acme", "--json")
+    assert (code, said) == (0, "")
+    found = json.loads(told)
+    assert (found["profile"], found["value"], found["emitted"], found["anonymous"]) == ("acme", 4, 4, False)
+    done = headwater("profile", "show", "group_id:acme", "--json", "--config", deployment.config)
+    shown = json.loads(done.stdout)
+    assert (shown["profile"], shown["users"], shown["computed_traits"]) == ("acme", 1, {"orders_of_all": 4})
+    assert shown["traits"]["plan"]["value"] == "pro"
 
 
 async def _merge(deployment: Deployment) -> None:

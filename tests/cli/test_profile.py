@@ -3,6 +3,8 @@
 from app.cli.profile import as_text, as_value, message_of
 from app.definitions.model import Catalog, Definition
 from app.identity.graph import Node
+from app.profiles.belonging import Belonging
+from app.profiles.members import Members
 from app.profiles.state import Profile
 from app.stream.lookup import Found, Known
 
@@ -66,6 +68,7 @@ def test_all_there_is_for_machines() -> None:
         "näme": {"value": {"first": "Ann"}, "written_at": "2026-01-01T00:00:00.001Z"},
     }
     assert (value["audiences"], value["computed_traits"]) == (["vip"], {"orders": 0})
+    assert value["accounts"] == {}
 
 
 def test_whom_only_the_graph_knows_and_whom_it_does_not_know() -> None:
@@ -80,6 +83,34 @@ def test_whom_only_the_graph_knows_and_whom_it_does_not_know() -> None:
     no_graph = as_value(Found(None, "prf_1", profile(), None))
     assert no_graph["identifiers"] == [{"type": "user_id", "value": "ann", "added_at": None}]
     assert (no_graph["absorbed"], no_graph["audiences"], no_graph["computed_traits"]) == ([], [], {})
+
+
+def test_a_user_of_accounts() -> None:
+    held = profile()
+    held.belonging = Belonging(accounts={"acme": [3, {"trial": True}], "other": [1, {}]})
+    found = Found(CATALOG, "prf_1", held, Known("prf_1", None, NODE))
+    assert as_value(found)["accounts"] == {"acme": {"trial": True}, "other": {}}
+    lines = as_text(found).splitlines()
+    assert lines[-3:] == ["accounts, and what they are", '  acme   {"trial": true}', "  other  {}"]
+
+
+def test_an_account() -> None:
+    held = Profile()
+    held.clock = START_MS
+    held.identifiers = [("group_id", "acme")]
+    held.traits = {"plan": ["pro", START_MS, 1]}
+    held.emitted = {"trial": True, "vip": True}
+    held.members = Members()
+    for user in ("prf_1", "prf_2"):
+        held.members.join(user, 1)
+    catalog = Catalog((*CATALOG.definitions, Definition("trial", "audience", "trait('plan') = 'trial'", "ACCOUNTS")))
+    found = Found(catalog, "acme", held, None, "accounts")
+    value = as_value(found)
+    assert (value["users"], value["audiences"], value["identifiers"]) == (
+        2, ["trial"], [{"type": "group_id", "value": "acme", "added_at": None}],
+    )  # fmt: skip
+    assert "accounts" not in value
+    assert as_text(found).splitlines()[-5:] == ["audiences", "  trial", "", "users", "  2"]
 
 
 def test_messages() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.cli.output import CommandError
-from app.cli.sought import named, sought
+from app.cli.sought import account_of, check_named, named, sought
 from app.identity.graph import Node
 from app.ids import profile_id
 from app.stream.lookup import Known
@@ -45,3 +45,12 @@ def test_nothing_is_refused(text: str) -> None:
     with pytest.raises(CommandError) as refused:
         sought(text)
     assert refused.value.code == 2
+
+
+def test_an_account_is_named_by_its_group_id() -> None:
+    assert account_of("group_id:acme:north") == "acme:north"
+    assert account_of("acme") is None
+    assert account_of("email:ann@example.com") is None
+    for empty in ("group_id:", "email:", ""):
+        with pytest.raises(CommandError, match="IDENTIFIER is empty"):
+            check_named(empty)

@@ -23,13 +23,16 @@ def test_every_topic_has_its_settings() -> None:
     assert found == {
         "p.events.raw": stamped,
         "p.profiles.in": stamped,
+        "p.accounts.in": stamped,
         "p.events.dead": large,
         "p.headwater.profiles.changelog": large | compacted,
+        "p.headwater.accounts.changelog": large | compacted,
         "p.identity.links": large,
         "p.identity.assignments": compacted,
         "p.headwater.identity.changelog": compacted,
         "p.regulations": compacted,
         "p.changes": {},
+        "p.headwater.dead.settled": {"cleanup.policy": "compact"},
         "p.destinations.crm": {},
         "p.destinations.crm.dead": large,
     }
@@ -42,8 +45,8 @@ async def test_they_are_made_and_doing_it_again_changes_nothing(broker: Embedded
         before = await admin.describe([spec.name for spec in specs(wanted)])
         await ensure(wanted, broker.bootstrap)
         after = await admin.describe([spec.name for spec in specs(wanted)])
-    assert len(before) == 11
-    single = {topics.identity_links, topics.identity_changelog, topics.regulations}
+    assert len(before) == 14
+    single = {topics.identity_links, topics.identity_changelog, topics.regulations, topics.dead_settled}
     assert {name for name, facts in before.items() if facts.partitions == 1} == single
     assert {facts.partitions for name, facts in before.items() if name not in single} == {3}
     assert before == after

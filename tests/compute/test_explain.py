@@ -9,9 +9,13 @@ import pytest
 from app.compute import explain as module
 from app.compute.explain import Clause, Explanation, Operand, explain
 from app.definitions.checker import compile_ready
+from app.definitions.compiler import compile_plan
 from app.definitions.model import Definition
 from app.profiles import codec
+from app.profiles.belonging import Belonging
 from app.profiles.evidence import Evidence, Known
+from app.profiles.members import Members
+from app.profiles.state import Profile
 from tests.compute.test_apply import HOUR_MS, START_MS, Person, audience, trait
 
 DAY_MS = 24 * HOUR_MS
@@ -220,3 +224,46 @@ def test_looking_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_key_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         Explained(REGULAR, LOST).explain("nobody", 0)
+
+
+def accounts(key: str, query: str) -> Definition:
+    return Definition(key, "audience", query, "ACCOUNTS")
+
+
+def test_an_account_by_its_traits_and_by_its_users() -> None:
+    trial = accounts("trial", "trait('plan') = 'trial'")
+    busy = accounts("busy", "trait('trial') = true AND ANY (event('Order').count() >= 2)")
+    ready, _ = compile_ready((trial, busy))
+    account = Profile()
+    account.clock = START_MS
+    account.traits = {"plan": ["trial", START_MS, 1]}
+    account.emitted = {"trial": True}
+    account.members = Members()
+    (condition,) = compile_plan(ready).conditions
+    for number, user in enumerate(("prf_1", "prf_2", "prf_3")):
+        account.members.join(user, 1)
+        account.members.set(user, {condition: number > 0})
+    found = explain(ready, "busy", account, START_MS + 1, "ACCOUNTS")
+    assert isinstance(found.body, Clause)
+    assert (found.value, found.emitted, found.is_anonymous, found.is_kept_out) == (True, False, False, False)
+    of_trait, of_users = found.body.clauses
+    assert (of_trait.junction, of_trait.operands[0].source, of_trait.operands[0].value) == (
+        "comparison",
+        "audience",
+        True,
+    )
+    assert (of_users.junction, of_users.holds, of_users.text) == ("any", True, "ANY event('Order').count() >= 2")
+    assert of_users.operands == (Operand("event('Order').count() >= 2", "users", 2, users=3),)
+    with pytest.raises(KeyError):
+        explain(ready, "busy", account, START_MS + 1)
+
+
+def test_a_user_by_what_its_accounts_are() -> None:
+    trial = accounts("trial", "trait('plan') = 'trial'")
+    welcome = audience("welcome", "trait('trial') = true AND event('Order').count() = 0")
+    person = Explained(trial, welcome)
+    person.message(0, type="identify", traits={})
+    person.profile.belonging = Belonging(accounts={"acme": [1, {"trial": True}]}, last={"trial": "acme"})
+    clause = person.clause("welcome", 1)
+    assert clause.holds
+    assert clause.clauses[0].operands[0] == Operand("trait('trial')", "audience", True)

@@ -16,7 +16,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CANARY = "canary-value-of-a-header"
 
 
-def record(offset: int, profile: str = "prf_1", **payload: Any) -> Record:
+def record(offset: int, profile: str = "prf_1", *, origin: str = "live", **payload: Any) -> Record:
     """A payload whose id is `<profile>-<offset>`."""
     id_ = f"{profile}-{offset}"
     value = {
@@ -25,7 +25,7 @@ def record(offset: int, profile: str = "prf_1", **payload: Any) -> Record:
         "profile": profile,
         "sequence": offset,
         "at": "2026-01-31T10:00:00.000Z",
-        "origin": "live",
+        "origin": origin,
         "computation": {"class": "audience", "id": "aud_1", "key": "vip"},
         "payload": {"type": "identify", "messageId": id_, "userId": profile, "traits": {"vip": True}} | payload,
     }

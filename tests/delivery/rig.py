@@ -15,6 +15,7 @@ from app.activation.outcome import Failure
 from app.clock import Clock
 from app.delivery.lane import Lane
 from app.delivery.sender import Deliver, Sender, Surroundings
+from app.delivery.slots import Slots
 from app.delivery.work import Fact, LaneSettings, Settled, StateChanged
 from app.topics import Topics
 
@@ -36,6 +37,7 @@ class Rig:
         turn: Callable[[], Awaitable[None]] = at_once,
         seed: int = 1,
         name: str = "crm",
+        account: Slots | None = None,
     ) -> None:
         self.facts: list[Fact] = []
         self.dead: list[tuple[str, bytes | None, dict[str, Any], dict[str, bytes]]] = []
@@ -53,7 +55,7 @@ class Rig:
             may_send=lambda: self.may_send,
             failpoint=self.failpoints.append,
         )
-        self.sender = Sender(name, configured, self.lane, around, topics=Topics())
+        self.sender = Sender(name, configured, self.lane, around, topics=Topics(), account=account)
 
     def count(self, outcome: str) -> int:
         return sum(isinstance(fact, Settled) and fact.outcome == outcome for fact in self.facts)

@@ -13,11 +13,13 @@ import pytest
 from app.activation.destination import Configured, Request, Secret
 from app.activation.outcome import Failure, Reason, Response
 from app.delivery.breaker import BreakerSettings
+from app.delivery.limiter import Limiter
 from app.delivery.work import LaneSettings, Record
 from tests.contract.destination_fixtures import configured
 from tests.contract.destination_fixtures import record as record_of
 from tests.delivery.jumping import LoopClock, run_jumping
 from tests.delivery.rig import Rig, running
+from tests.delivery.test_limiter import most_in_a_second
 
 SETTINGS = LaneSettings(breaker=BreakerSettings(in_a_row=10**9, requests_min=10**9))
 OK: dict[str, Any] = {"status": 200, "body": {}}
@@ -61,7 +63,7 @@ def rig(configured_: Configured, vendor: Vendor, **more: Any) -> Rig:
     return made
 
 
-def tokens(vendor_says: Callable[[Request, str], Answer], *, lifetime_s: int = 3600) -> Vendor:
+def tokens(vendor_says: Callable[[Request, str], Answer], *, lifetime_s: int = 3600, delay_s: float = 0.1) -> Vendor:
     """Gives tokens t1, t2, …; the rest is answered by a function of request and token."""
     given = 0
 
@@ -75,7 +77,7 @@ def tokens(vendor_says: Callable[[Request, str], Answer], *, lifetime_s: int = 3
         assert isinstance(header, Secret)
         return vendor_says(request, header.reveal().removeprefix("Bearer "))
 
-    return Vendor(reply, delay_s=0.1)
+    return Vendor(reply, delay_s=delay_s)
 
 
 def accepted(request: Request) -> Response:
@@ -397,3 +399,27 @@ def test_a_token_that_is_refused_and_cannot_be_replaced_pauses_at_once():
         assert made.dead == []
 
     run_jumping(main())
+
+
+def test_those_who_have_waited_for_a_token_together_do_not_send_together():
+    """Each had its turn of the rate before; sent at once, they would pass the rate on the vendor's clock."""
+
+    async def main() -> list[float]:
+        vendor = tokens(lambda request, token: answer(200, {"id": 1}), delay_s=2.0)
+        clock = LoopClock()
+        limiter = Limiter(2, clock=clock)
+        limiter.set_share(1, 1)
+        stamps: list[float] = []
+
+        async def deliver(request: Request, timeout_s: float) -> Answer:
+            stamps.append(clock.monotonic_s())
+            return await vendor.deliver(request, timeout_s)
+
+        made = Rig(configured("pardot"), deliver, clock=clock, settings=SETTINGS, turn=limiter.acquire)
+        made.sender.assign(0, 0)
+        async with running(made):
+            await made.sender.take(0, people(12))
+            await made.settled(0, 12)
+        return stamps
+
+    assert most_in_a_second(run_jumping(main())) <= 2

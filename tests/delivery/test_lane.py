@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
-from app.delivery.breaker import BreakerSettings
+from app.delivery.breaker import BreakerSettings, BreakerState
 from app.delivery.dead_letter import Evidence
 from app.delivery.gate import LaneState
 from app.delivery.lane import Lane
@@ -123,6 +123,30 @@ def test_what_the_vendor_asks_for_holds_the_whole_lane():
     driver.now_s += 0.001
     assert ids(driver.must()) == ["b-1"]
     assert ids(driver.must()) == ["a-0"]
+
+
+def test_a_time_that_is_asked_for_one_payload_holds_only_that_one():
+    driver = Driver()
+    driver.take(record(0, "a"), record(1, "b"))
+    driver.answer(Retry(Reason.REFUSED, 10.0))
+    assert driver.answer(Delivered())[0] == "b-1"
+    assert driver.lane.wake_s() == driver.now_s + 10
+
+
+def test_who_has_too_much_to_do_is_not_taken_for_down():
+    driver = Driver(LaneSettings())
+    driver.take(*(record(offset, f"p{offset}") for offset in range(60)))
+    for _ in range(30):
+        driver.answer(Retry(Reason.THROTTLED))
+    assert driver.lane.breaker(driver.now_s) is BreakerState.CLOSED
+    for _ in range(10):
+        driver.answer(FAILS)
+    assert driver.lane.breaker(driver.now_s) is BreakerState.OPEN
+    driver.now_s += 30
+    probe = driver.must()
+    assert driver.next() is None
+    driver.settle(probe, Retry(Reason.THROTTLED))  # of a probe it is no good news either
+    assert driver.lane.breaker(driver.now_s) is BreakerState.OPEN
 
 
 def test_a_rejected_payload_holds_its_offset_and_its_profile_until_it_is_buried():
@@ -368,7 +392,10 @@ def test_whatever_the_outcomes_each_profile_keeps_its_order_and_nothing_is_lost(
         batch_items_max=lot.choice([1, 1, 4]),
     )
     log = {
-        partition: [record(offset, f"p{partition}.{lot.randrange(4)}") for offset in range(40)]
+        partition: [
+            record(offset, f"p{partition}.{lot.randrange(4)}", origin=lot.choice(["live", "backfill", "resync"]))
+            for offset in range(40)
+        ]
         for partition in range(3)
     }
     bad = {f"{name}-{offset}" for name in (f"p{p}.{n}" for p in log for n in range(4)) for offset in (7, 20, 21)}
@@ -379,8 +406,8 @@ def test_whatever_the_outcomes_each_profile_keeps_its_order_and_nothing_is_lost(
     dying: list[Dead] = []
 
     def assign(partition: int) -> None:
-        at = driver.lane.committable(partition) or 0
-        driver.lane.assign(partition, at)
+        at, note = driver.lane.committable(partition) or 0, driver.lane.note(partition)
+        driver.lane.assign(partition, at, note)
         read[partition] = at
 
     for partition in log:

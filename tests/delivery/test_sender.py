@@ -218,3 +218,31 @@ def test_stopping_waits_for_what_is_in_flight_and_begins_nothing():
         assert made.sender.committable(0) == 2
 
     run_jumping(main())
+
+
+def test_draining_lets_what_is_under_way_end_and_begins_nothing_until_it_goes_on():
+    async def main() -> None:
+        vendor = Vendor(Response(422), delay_s=2.0)
+        made = rig(vendor, in_flight_max=2)
+        written = asyncio.Event()
+
+        async def ack() -> None:
+            await asyncio.sleep(1.0)
+            written.set()
+
+        made.ack = ack
+        async with running(made):
+            await made.sender.take(0, [record(offset, f"p{offset}") for offset in range(6)])
+            await asyncio.sleep(1.0)
+            began_s = asyncio.get_running_loop().time()
+            await made.sender.drain()
+            assert asyncio.get_running_loop().time() - began_s == pytest.approx(2.0, abs=0.1)
+            assert written.is_set(), "a dead letter was still on its way"
+            assert (made.lane.under_way, made.lane.pending, len(vendor.seen)) == (0, 4, 2)
+            await made.sender.drain()  # nothing is under way: at once
+            await asyncio.sleep(10.0)
+            assert len(vendor.seen) == 2
+            made.sender.go_on()
+            await made.settled(0, 6)
+
+    run_jumping(main())

@@ -63,7 +63,7 @@ async def check_everything(
     overdue = [profile for profile, data in profiles if 0 < codec.armed_due_of(data) <= until_ms]
     assert not overdue, f"{len(overdue)} timers are overdue, of {overdue[0]!r} and others"
 
-    told = deduplicated(_by_id(changes, "ce_id"), repeats_allowed=repeats_allowed)
+    told = deduplicated(by_id(changes, "ce_id"), repeats_allowed=repeats_allowed)
     bodies = {id_: orjson.loads(value) for id_, value in told.items()}
     payloads = 0
     for name, records in destinations.items():
@@ -105,7 +105,7 @@ def check_payloads(
                 for call in subscription.calls:
                     place = (change["profile"], change["at"], change["key"], call, user, change["value"])
                     expected[derived_id(id_, destination, call, user, "")] = place
-    observed = deduplicated(_by_id(records, "message-id"), repeats_allowed=repeats_allowed)
+    observed = deduplicated(by_id(records, "message-id"), repeats_allowed=repeats_allowed)
     assert expected.keys() == observed.keys(), (
         f"{destination}: {len(expected.keys() - observed.keys())} payloads are missing, "
         f"{len(observed.keys() - expected.keys())} are not explained by any change"
@@ -140,7 +140,8 @@ def check_dead(
     return len(observed)
 
 
-def _by_id(partitions: Partitions, header: str) -> list[tuple[str, bytes | None]]:
+def by_id(partitions: Partitions, header: str) -> list[tuple[str, bytes | None]]:
+    """(id, value) of every record, by the header that has its id."""
     found: list[tuple[str, bytes | None]] = []
     for records in partitions:
         for record in records:

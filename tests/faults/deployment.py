@@ -26,9 +26,10 @@ from app.kafka.producer import Producer
 from app.observability import failpoints, run_file
 from app.profiles.store import timer_key
 from app.settings import Settings
+from app.stream.collected import collected
 from app.stream.runtime import group_of
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
-from app.topics import Topics
+from app.topics import Collection, Topics
 
 READY_S = 120.0
 REST_S = 120.0
@@ -54,9 +55,10 @@ class Deployment:
 
     Args:
         document: The configuration file.
+        worker: Its name; another one for each that runs at the same time.
     """
 
-    def __init__(self, brokers: str, folder: Path, document: dict[str, Any]) -> None:
+    def __init__(self, brokers: str, folder: Path, document: dict[str, Any], worker: str = WORKER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "headwater.yaml"
         self.config.write_text(yaml.safe_dump(document, allow_unicode=True, width=1_000))
@@ -65,6 +67,7 @@ class Deployment:
         self.topics = Topics(self.settings.kafka.topic_prefix)
         self.partitions = self.settings.kafka.partitions
         self.brokers = brokers
+        self.worker = worker
         self.data_dir = folder / "data"
         self.log_path = folder / "worker.log"
         self.producer = Producer(brokers)
@@ -77,7 +80,7 @@ class Deployment:
         """Start the worker; returns before it serves."""
         with self.log_path.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "app", "worker", "stream", "--name", WORKER),
+                *(sys.executable, "-m", "app", "worker", "stream", "--name", self.worker),
                 *("--config", str(self.config), "--data", str(self.data_dir), "--brokers", self.brokers),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -108,7 +111,7 @@ class Deployment:
         raise NeverHappened(f"never {what}: last {last}, code {self.process.returncode}\n{self.log_end()}")
 
     def _health(self, pid: int) -> str | None:
-        return (run_file.read(self.data_dir, WORKER, pid=pid) or {}).get("health")
+        return (run_file.read(self.data_dir, self.worker, pid=pid) or {}).get("health")
 
     async def kill(self) -> None:
         """SIGKILL, now."""
@@ -146,15 +149,17 @@ class Deployment:
 
     async def lag(self) -> int:
         """Records that were appended and are not committed as done, all the topics of the way together."""
-        places = [(topic, p) for topic in (self.topics.events_raw, self.topics.profiles_in) for p in self._each()]
+        names = (self.topics.events_raw, self.topics.profiles_in, self.topics.accounts_in)
+        places = [(topic, p) for topic in names for p in self._each()]
         places.append((self.topics.identity_links, 0))
         ends = await self.admin.end_offsets(places)
         committed = await self.admin.committed(group_of(self.settings), places)
         return sum(ends[place] - (committed[place] or 0) for place in places)
 
     async def appended(self) -> int:
-        """Where `profiles.in` ends, all partitions together: it also moves when timers fire."""
-        return sum((await self.admin.end_offsets([(self.topics.profiles_in, p) for p in self._each()])).values())
+        """Where `profiles.in` and `accounts.in` end, all partitions together: they also move when timers fire."""
+        places = [(each.source, p) for each in collected(self.topics) for p in self._each()]
+        return sum((await self.admin.end_offsets(places)).values())
 
     async def at_rest(self, quiet_s: float, within_s: float = REST_S) -> None:
         """Wait until nothing is left to do, and nothing has come for a while: windows may still be running out."""
@@ -185,16 +190,17 @@ class Deployment:
 
     # the stores of a stopped worker
 
-    def stored(self) -> list[Stored]:
+    def stored(self, collection: Collection = "users") -> list[Stored]:
         """What each partition's store holds; the worker must have stopped."""
         share = StoreShare(StoreBudget(8 << 20, 8 << 20))
-        return [self._stored(partition, share) for partition in self._each()]
+        return [self._stored(partition, share, collection) for partition in self._each()]
 
-    def store_directory(self, partition: int) -> Path:
-        return self.data_dir / WORKER / f"profiles-{partition}"
+    def store_directory(self, partition: int, collection: Collection = "users") -> Path:
+        (of,) = (each for each in collected(self.topics) if each.collection == collection)
+        return self.data_dir / self.worker / f"{of.stores}-{partition}"
 
-    def _stored(self, partition: int, share: StoreShare) -> Stored:
-        directory = self.store_directory(partition)
+    def _stored(self, partition: int, share: StoreShare, collection: Collection) -> Stored:
+        directory = self.store_directory(partition, collection)
         assert directory.exists(), f"{directory} is not there: the worker keeps its stores elsewhere"
         store = PartitionStore(directory, partition, share, SystemClock().now_ms)
         try:

@@ -103,6 +103,17 @@ async def test_offsets_of_the_log_and_of_a_group(broker: EmbeddedBroker, topics:
         assert await admin.committed(topic, places) == {(topic, 0): None, (topic, 1): 3}
 
 
+async def test_offsets_of_a_group_without_members_are_put_down(broker: EmbeddedBroker, topics: Topics) -> None:
+    topic = topics.changes
+    places = [(topic, 0), (topic, 1)]
+    async with Admin(broker.bootstrap) as admin:
+        await admin.ensure_topics([TopicSpec(topic, 2, 1)])
+        await admin.commit(topic, {})
+        await admin.commit(topic, dict.fromkeys(places, 7))
+        await admin.commit(topic, {(topic, 1): 1_769_853_600_000})
+        assert await admin.committed(topic, places) == {(topic, 0): 7, (topic, 1): 1_769_853_600_000}
+
+
 async def test_offsets_of_a_partition_that_is_not_there(broker: EmbeddedBroker, topics: Topics) -> None:
     async with Admin(broker.bootstrap) as admin:
         with pytest.raises(AdminError, match="no partition 0"):

@@ -1,14 +1,17 @@
-"""Run seeds: `python -m tests.simulation FIRST COUNT [people]`; exit 1 at the first that fails.
+"""Run seeds: `python -m tests.simulation FIRST COUNT [people|accounts]`; exit 1 at the first that fails.
 
-By the simple rule lagging and deadly; of people who turn out to be one, in every shape that there is.
+By the simple rule lagging and deadly; of people who turn out to be one in every shape that there is; of accounts killed
+with and without lag.
 """
 
 import sys
 import traceback
 from collections import Counter
 
+from tests.simulation.check_accounts import run_accounts
 from tests.simulation.check_people import run_people
 from tests.simulation.checks import run_and_check
+from tests.simulation.test_accounts import SHAPES as OF_ACCOUNTS
 from tests.simulation.test_simulation import DEADLY, LAGGING, SHAPES
 
 
@@ -21,6 +24,10 @@ def main() -> int:
             if "people" in sys.argv:
                 for faults, kind in SHAPES:
                     counts += run_people(seed, faults, kind)
+                crashes = counts["crashes"]
+            elif "accounts" in sys.argv:
+                for faults, partitions in (OF_ACCOUNTS["killed"], OF_ACCOUNTS["deadly"]):
+                    counts += run_accounts(seed, faults, partitions)
                 crashes = counts["crashes"]
             else:
                 run_and_check(seed, LAGGING)

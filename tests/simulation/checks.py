@@ -9,7 +9,7 @@ from app.profiles.store import PART, TIMER
 from tests.equality import changes_of, check_finals, check_sequences, check_store, deduplicated, finals_of
 from tests.oracle.timeline import Timeline
 from tests.scenarios import Scenario, expected, expected_changes, scenario
-from tests.simulation.hosts import TOPICS, ComputeHost
+from tests.simulation.hosts import ComputeHost
 from tests.simulation.world import Arrival, Faults, World
 
 
@@ -50,7 +50,8 @@ def check_changes(world: World, timeline: Timeline) -> None:
 def check_store_of(host: ComputeHost) -> None:
     """A store is the fold of its changelog, its index that of its profiles."""
     store = host.store
-    changelog = host.cluster.log.partitions[TOPICS.profiles_changelog, host.partition]
+    assert host.changelog is not None
+    changelog = host.cluster.log.partitions[host.changelog, host.partition]
     timers = {key for key in store.data if key.startswith(TIMER)}
     check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
     named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.identity.rules import IdentityRules
 from app.stages import envelope, link_state, links
+from app.stages.account_timers import AccountGate
 from app.stages.assignments import Assignments
 from app.stages.assignments import apply as apply_assignments
 from app.stages.compute import ComputeStage
@@ -19,7 +20,7 @@ from app.stages.restoring import LogFacts, check, meta_of
 from app.stages.restoring import apply as apply_changelog
 from app.stages.timers import TimerGate
 from app.stream.commit import commit
-from app.topics import Topics
+from app.topics import Collection, Topics
 from tests.simulation.log import Log, Record
 from tests.simulation.simple import SimpleResolveStage
 from tests.simulation.store import SimStore
@@ -217,23 +218,39 @@ class LinkHost(Host):
 
 
 class ComputeHost(Host):
-    """`profiles.in`, with the gate of its timers."""
+    """`profiles.in` or `accounts.in`, with the gate of its timers."""
 
-    def __init__(self, cluster: Cluster, partition: int) -> None:
-        super().__init__(cluster, TOPICS.profiles_in, partition, TOPICS.profiles_changelog)
+    def __init__(self, cluster: Cluster, partition: int, collection: Collection = "users") -> None:
+        of_users, of_accounts = TOPICS.profiles_changelog, TOPICS.accounts_changelog
+        changelog = of_users if collection == "users" else of_accounts
+        super().__init__(cluster, TOPICS.source_of(collection), partition, changelog)
+        self.collection = collection
 
     def start(self) -> None:
         if records := self.restorable():
             apply_changelog(self.store, [(each.key, each.value) for each in records], records[-1].offset)
         log = self.cluster.log
-        source_end, end = log.end(self.topic, self.partition), log.end(TOPICS.profiles_changelog, self.partition)
+        assert self.changelog is not None
+        source_end, end = log.end(self.topic, self.partition), log.end(self.changelog, self.partition)
         check(self.partition, meta_of(self.store), LogFacts(self.topic, EPOCH, source_end, self.committed, 0, end))
         super().start()
         self.gate = TimerGate(0)
+        self.account_gate = AccountGate()
         # A tiny cache, so that profiles come back from their bytes all the time.
         self.stage = ComputeStage(
-            TOPICS, self.partition, self.cluster.partitions, self.overlay, epoch=EPOCH, cache_bytes=1_000
-        )
+            TOPICS, self.partition, self.cluster.partitions, self.overlay, epoch=EPOCH, cache_bytes=1_000,
+            collection=self.collection,
+        )  # fmt: skip
+
+    def until_ms(self) -> int:
+        """Up to when its timers may fire."""
+        gate = self.gate if self.collection == "users" else self.account_gate
+        return gate.until_ms(self.committable)
+
+    def passed_ms(self) -> int:
+        """Up to when, inclusive, all its timers have been applied, and what came of them is where it goes."""
+        until_ms = self.until_ms()
+        return next((due - 1 for due, _ in self.store.timers_until(until_ms, 1)), until_ms)
 
     def process(self, records: Sequence[Record]) -> Work:
         return self.stage.process(records)

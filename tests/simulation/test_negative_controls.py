@@ -12,6 +12,7 @@ from tests.planted import Planted, copied, planted_in
 
 SEEDS = ("111", "6")
 OF_PEOPLE = ("307", "1", "people")
+ACCOUNTS = ("810000", "1", "accounts")
 RARE = {"assignments before the records of the profile": ("301", "1", "people")}
 """What needs a rare schedule to show."""
 
@@ -113,8 +114,8 @@ OF_IDENTITY = [
     Planted(
         "those who were merged pass nothing on",
         "app/stages/merging.py",
-        "            if type(body) in (Event, Import):",
-        "            if type(body) is Import:",
+        "            if type(body) in (Event, Import, Fact):",
+        "            if type(body) in (Import, Fact):",
     ),
     Planted(
         "timers do not wait for link",
@@ -125,22 +126,45 @@ OF_IDENTITY = [
 ]
 
 
+OF_ACCOUNTS = [
+    Planted(
+        "timers of accounts do not wait for users",
+        "app/stages/account_timers.py",
+        "until_ms = min(passed_ms, default=0)",
+        "until_ms = max(passed_ms, default=0) + 86_400_000",
+    ),
+    Planted(
+        "what a user says twice counts twice",
+        "app/profiles/members.py",
+        "        if version <= entry[0]:\n            return False\n",
+        "",
+    ),
+    Planted(
+        "who joins brings nothing along",
+        "app/profiles/belonging.py",
+        "        return [cells for cells in kept if cells]",
+        "        return [cells for cells in kept if not cells]",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("planted"))
 
 
 def test_nothing_planted_stays_green(copy: Path) -> None:
-    for seeds in (SEEDS, OF_PEOPLE, *RARE.values()):
+    for seeds in (SEEDS, OF_PEOPLE, ACCOUNTS, *RARE.values()):
         done = _simulate(copy, seeds)
         assert done.returncode == 0, done.stderr
         assert " 0 crashes" not in done.stdout, "the seeds must crash somewhere, or they could catch nothing"
 
 
-@pytest.mark.parametrize("planted", PLANTED + OF_IDENTITY, ids=lambda planted: planted.name)
+@pytest.mark.parametrize("planted", PLANTED + OF_IDENTITY + OF_ACCOUNTS, ids=lambda planted: planted.name)
 def test_planted_bug_turns_the_simulation_red(planted: Planted, copy: Path) -> None:
     with planted_in(copy, planted):
-        done = _simulate(copy, RARE.get(planted.name, OF_PEOPLE if planted in OF_IDENTITY else SEEDS))
+        usual = OF_PEOPLE if planted in OF_IDENTITY else ACCOUNTS if planted in OF_ACCOUNTS else SEEDS
+        done = _simulate(copy, RARE.get(planted.name, usual))
     assert done.returncode == 1, f"the simulation did not notice: {planted.name}\n{done.stdout}"
     assert "replay with: SEED=" in done.stderr
 

@@ -35,7 +35,7 @@ from tests.simulation.log import Record
 
 BATCH_MAX = 7
 
-Group = Literal["all", "resolve", "link", "compute"]
+Group = Literal["all", "resolve", "link", "compute", "accounts"]
 """What is killed together: everything, or a partition of it."""
 
 
@@ -99,20 +99,23 @@ class World(Cluster):
         self.resolvers = self.resolvers or [SimpleResolveHost(self, p) for p in range(partitions)]
         self.linkers = [LinkHost(self)] if rules is not None else []
         self.computers = [ComputeHost(self, p) for p in range(partitions)] if catalog is not None else []
-        for each in self.faults.slow:
-            self.slow += {"link": self.linkers, "news": self.feeders, "compute": self.computers[:1]}[each]
+        # Only where they are needed: other worlds are to have the schedules that they always had.
+        of_accounts = catalog is not None and any(each.scope == "ACCOUNTS" for each in catalog.definitions)
+        self.accounts = [ComputeHost(self, p, "accounts") for p in range(partitions)] if of_accounts else []
+        for who in self.faults.slow:
+            self.slow += {"link": self.linkers, "news": self.feeders, "compute": self.computers[:1]}[who]
         if rules is not None:
             self._announce(rules.link)
         if catalog is not None:
-            for p in range(partitions):
-                self.log.append(TOPICS.profiles_in, p, None, envelope.catalog(catalog), self.now_ms)
+            for each in (*self.accounts, *self.computers):
+                self.log.append(each.topic, each.partition, None, envelope.catalog(catalog), self.now_ms)
         for host in self.hosts:
             host.start()
 
     @property
     def hosts(self) -> list[Host]:
         """In the order in which they have to be started."""
-        return [*self.feeders, *self.resolvers, *self.linkers, *self.computers]
+        return [*self.feeders, *self.resolvers, *self.linkers, *self.computers, *self.accounts]
 
     # the scheduler
 
@@ -149,7 +152,7 @@ class World(Cluster):
             steps.append(self._arrive)
         slow = self.slow
         is_out = self.now_ms < self.outage_until_ms
-        for host in (*self.resolvers, *self.computers, *self.linkers, *self.feeders):
+        for host in (*self.resolvers, *self.computers, *self.linkers, *self.feeders, *self.accounts):
             if is_out and host in self.down:
                 continue
             more: list[Callable[[], None]] = []
@@ -165,7 +168,9 @@ class World(Cluster):
                 more.append(host.store.flush)
             if not (host in slow and (steps or self._may_lag()) and self.random.random() < 0.95):
                 steps += more
-        steps += [lambda host=host: self._fire(host) for host in self.computers if self._may_fire(host)]
+        steps += [
+            lambda host=host: self._fire(host) for host in (*self.computers, *self.accounts) if self._may_fire(host)
+        ]
         return steps
 
     def _pass_time(self) -> None:
@@ -176,7 +181,7 @@ class World(Cluster):
         instants = [self.until_ms]
         if self.arrivals:
             instants.append(max(self.arrivals[0].at_ms, self.now_ms + 1))
-        for host in self.computers:
+        for host in (*self.computers, *self.accounts):
             instants.extend(due for due, _ in host.store.timers_until(self.until_ms, 50))
         return min((instant for instant in instants if instant > self.now_ms), default=self.now_ms + 1)
 
@@ -200,6 +205,7 @@ class World(Cluster):
         """
         hosts: list[tuple[Host, int]] = [(host, DAY_MS if self.linkers else 0) for host in self.resolvers]
         hosts += [(host, 3 * DAY_MS // 2) for host in (*self.linkers, *(self.computers if self.linkers else ()))]
+        hosts += [(host, 0) for host in self.accounts]
         return [unread[0].timestamp - used_ms for host, used_ms in hosts if (unread := host.unread())]
 
     # what happens
@@ -221,6 +227,10 @@ class World(Cluster):
         return False
 
     def _ask(self, host: ComputeHost) -> None:
+        if host.collection == "accounts":
+            passed_ms = [each.passed_ms() for each in self.computers]
+            host.account_gate.found(passed_ms, self.log.end(host.topic, host.partition))
+            return
         gate = host.gate
         if not gate.waiting:
             sources = [
@@ -235,24 +245,24 @@ class World(Cluster):
             gate.decided(done_next, self.log.end(TOPICS.profiles_in, host.partition))
 
     def _due(self, host: ComputeHost) -> list[tuple[int, bytes]]:
-        until_ms = host.gate.until_ms(host.committable)
-        due = list(host.store.timers_until(until_ms, 3))
-        waiting = due and {
-            record.key for record in self.log.partitions[TOPICS.profiles_in, host.partition][host.committable :]
-        }
+        due = list(host.store.timers_until(host.until_ms(), 3))
+        waiting = due and {record.key for record in self.log.partitions[host.topic, host.partition][host.committable :]}
         return [each for each in due if each[1] not in waiting]
 
     def _fire(self, host: ComputeHost) -> None:
         for due, profile in self._due(host):
             assert partition_of(profile, self.partitions) == host.partition
-            self.log.append(TOPICS.profiles_in, host.partition, profile, envelope.timer(due), self.now_ms)
+            self.log.append(host.topic, host.partition, profile, envelope.timer(due), self.now_ms)
 
     def _crash(self) -> None:
         """A process is killed: with it everything, or a partition of something."""
         self.crashes += 1
         kind = self.random.choice(self.faults.dies)
-        killed = {"all": self.hosts, "link": self.linkers, "resolve": self._moves(), "compute": self.computers}[kind]
-        self._kill([self.random.choice(killed)] if kind in ("link", "compute") and killed else killed)
+        killed: Sequence[Host] = {
+            "all": self.hosts, "link": self.linkers, "resolve": self._moves(), "compute": self.computers,
+            "accounts": self.accounts,
+        }[kind]  # fmt: skip
+        self._kill([self.random.choice(killed)] if kind in ("link", "compute", "accounts") and killed else killed)
 
     def _moves(self) -> Sequence[Host]:
         """One partition of `events.raw`, and with it its assignments."""

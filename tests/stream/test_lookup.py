@@ -20,7 +20,7 @@ from app.profiles.state import Profile
 from app.profiles.store import META, PROFILE, part_key
 from app.stages.link_state import NODE
 from app.stages.meta import CATALOG_KEY
-from app.stream.lookup import Known, Sought, SoughtNode, look_up
+from app.stream.lookup import Known, Sought, SoughtNode, look_up, look_up_account
 from app.topics import Topics, partition_of
 
 KEY = b"prf_1"
@@ -148,6 +148,23 @@ async def test_what_became_part_of_another_is_followed_without_the_graph(
     assert (found.profile_id, found.known) == (target, None)
     assert found.profile is not None
     assert found.profile.merging is None
+
+
+async def test_an_account_is_found_in_its_own_changelog(broker: EmbeddedBroker, topics: Topics) -> None:
+    made = profile(3)
+    made.identifiers = [("group_id", "acme")]
+    async with Admin(broker.bootstrap) as admin, Producer(broker.bootstrap) as producer:
+        with pytest.raises(ReadError, match="there is no topic"):
+            await look_up_account(broker.bootstrap, topics, "acme")
+        await admin.ensure_topics([TopicSpec(topics.accounts_changelog, 2, 1)])
+        for name in (b"acme", b"acme-2"):
+            place = topics.accounts_changelog, partition_of(name, 2)
+            await producer.send({place: [(PROFILE + name, codec.encode(made, 1), ())]})
+    found = await look_up_account(broker.bootstrap, topics, "acme")
+    assert (found.profile_id, found.collection, found.known) == ("acme", "accounts", None)
+    assert found.profile is not None
+    assert found.profile.identifiers == made.identifiers
+    assert (await look_up_account(broker.bootstrap, topics, "other")).profile is None
 
 
 async def test_without_the_topics_it_is_told(broker: EmbeddedBroker, topics: Topics) -> None:

@@ -17,7 +17,7 @@ from app.kafka.admin import Admin, TopicSpec
 from app.kafka.producer import Producer
 from app.topics import Topics
 from app.transport.apps import AppOptions, BatchApp
-from app.transport.batches import TP, Batch
+from app.transport.batches import TP, Batch, Committable
 
 SESSION_S = 6.0
 """The least that a broker of stock settings allows."""
@@ -176,6 +176,21 @@ async def test_only_what_progress_says_is_committed_and_a_stop_commits_too(
         again = await made.join("a")
         await again.until(lambda: len(again.taken[0]) >= 31)
         assert again.taken == {0: list(range(9, 40))}
+
+
+async def test_a_note_goes_with_the_offset_and_is_committed_anew_when_it_changes(
+    broker: EmbeddedBroker, topics: Topics, tmp_path: Path
+) -> None:
+    async with group(broker, topics, tmp_path, partitions=1) as made:
+        await made.send(0, 10)
+        worker = await made.join("a", commit_interval_s=1_000.0, follow=False)
+        await worker.until(lambda: len(worker.taken[0]) == 10)
+        consumer, tp = worker.app.faust.consumer, TP(made.topic, 0)
+        for offset, note, committed in ((5, "7-9", True), (5, "6-9", True), (5, "6-9", False), (10, "", True)):
+            worker.done[tp] = Committable(offset, note)
+            assert await consumer.commit() is committed
+            assert await made.admin.notes(f"{made.topic}.group", [(made.topic, 0)]) == {(made.topic, 0): note}
+            assert await made.committed() == {0: offset}
 
 
 async def test_a_commit_that_failed_does_not_count_as_done(

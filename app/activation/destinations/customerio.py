@@ -90,6 +90,7 @@ def erase(payload: Payload, settings: Settings, attempt: Attempt) -> Conversatio
 DESTINATION = Destination(
     name="customerio",
     settings=Settings,
+    account=("site_id",),
     limits=Limits(requests_per_s=30, in_flight_max=10, batch_items_max=100, body_bytes_max=500_000),
     key=key,
     group=lambda payload, settings: "",

@@ -1,9 +1,9 @@
 """Any HTTP API, described by settings.
 
 `url` is a template; its host is fixed. `body` maps paths of the vendor's JSON (`user.traits.vip`) to templates; without
-it the whole call is sent. The names in templates are user_id, anonymous_id, email, profile, message_id, key, value,
-event, at and kind; a payload without an identifier that is named is filtered. `batch` calls share a request where their
-URLs are equal, as an array, or as one below `batch_path`.
+it the whole call is sent. The names in templates are user_id, anonymous_id, email, group_id, profile, message_id, key,
+value, event, at and kind; a payload without an identifier that is named is filtered. `batch` calls share a request
+where their URLs are equal, as an array, or as one below `batch_path`.
 
 Replies are judged by status. `success_path` and `success_value` are for vendors that say 200 whatever happened,
 `errors_path` for those that name the items which failed: a list whose entries hold an index at `error_index`.
@@ -40,7 +40,7 @@ from app.activation.template import check_template, filled_url, filled_value, na
 from app.activation.token import TokenFlow, client_credentials, refresh_token
 from app.ids import derived_id
 
-IDENTIFIERS = {"user_id", "anonymous_id", "email"}
+IDENTIFIERS = {"user_id", "anonymous_id", "email", "group_id"}
 
 
 def check_url_template(url: Secret) -> str | None:

@@ -96,6 +96,7 @@ def erase(payload: Payload, settings: Settings) -> Request:
 DESTINATION = Destination(
     name="iterable",
     settings=Settings,
+    account=("api_key", "bulk"),
     limits=Limits(requests_per_s=500, in_flight_max=50, body_bytes_max=4_000_000, reply_bytes_max=1_000_000),
     limits_for=lambda limits, settings: (
         replace(limits, requests_per_s=5, batch_items_max=1_000) if settings.bulk else limits

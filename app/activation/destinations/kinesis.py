@@ -128,6 +128,7 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
 DESTINATION = Destination(
     name="kinesis",
     settings=Settings,
+    account=("region", "stream_name", "access_key_id"),
     limits=Limits(
         requests_per_s=50, in_flight_max=4, batch_items_max=500, body_bytes_max=5 * 1024 * 1024, reply_bytes_max=500_000
     ),

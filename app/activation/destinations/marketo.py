@@ -98,6 +98,7 @@ def group(payload: Payload, settings: Settings) -> str:
 DESTINATION = Destination(
     name="marketo",
     settings=Settings,
+    account=("account_id",),
     limits=Limits(requests_per_s=5, in_flight_max=8, batch_items_max=300),
     track_needs="activities",
     key=key,

@@ -93,6 +93,7 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
 DESTINATION = Destination(
     name="pardot",
     settings=Settings,
+    account=("business_unit_id",),
     limits=Limits(requests_per_s=2, in_flight_max=4),
     calls=("identify",),
     key=key,

@@ -132,6 +132,7 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
 DESTINATION = Destination(
     name="responsys",
     settings=Settings,
+    account=("api_url", "username"),
     limits=Limits(
         requests_per_s=3, in_flight_max=3, batch_items_max=200, body_bytes_max=10_000_000, reply_bytes_max=1_000_000
     ),

@@ -107,6 +107,7 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
 DESTINATION = Destination(
     name="salesforce",
     settings=Settings,
+    account=("instance_url",),
     limits=Limits(requests_per_s=5, in_flight_max=5, batch_items_max=200, reply_bytes_max=1_000_000),
     calls=("identify",),
     key=key,

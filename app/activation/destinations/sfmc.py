@@ -89,6 +89,7 @@ def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> O
 DESTINATION = Destination(
     name="sfmc",
     settings=Settings,
+    account=("subdomain",),
     limits=Limits(requests_per_s=20, in_flight_max=10, batch_items_max=10, body_bytes_max=5_000_000),
     track_needs="event_definition_key",
     key=key,

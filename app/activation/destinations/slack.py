@@ -45,7 +45,7 @@ def escaped(text: str) -> str:
 def template(payload: Payload, settings: Settings) -> str:
     if settings.template is not None:
         return settings.template
-    who = next((kind for kind in ("email", "user_id", "anonymous_id") if kind in payload.ids), "profile")
+    who = next((kind for kind in ("email", "user_id", "anonymous_id", "group_id") if kind in payload.ids), "profile")
     return f"{{{who}}} {VERBS[payload.kind]}"
 
 

@@ -83,6 +83,7 @@ def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Reques
 DESTINATION = Destination(
     name="webhook",
     settings=Settings,
+    account=("url",),
     limits=Limits(requests_per_s=100, in_flight_max=20, timeout_s=15),
     build=build,
     calls=None,

@@ -132,6 +132,7 @@ def judged(response: Response, now_s: float) -> Outcome:
 DESTINATION = Destination(
     name="zendesk",
     settings=Settings,
+    account=("subdomain",),
     limits=Limits(requests_per_s=50, in_flight_max=10),
     key=key,
     converse=converse,

@@ -1,0 +1,175 @@
+"""What users say to the accounts that they belong to: calls, conditions that have turned, and what they bring along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from app.compute.accounts import collect, tag_of
+from app.compute.apply import Application
+from app.definitions.plan import CONDITION, Plan
+from app.events.model import Message, id_text
+from app.profiles.belonging import UNTAGGED, Belonging, pack
+from app.profiles.state import Profile
+from app.stages.envelope import Call, Event, Member, Recollect, encode
+from app.stages.records import Work
+from app.topics import Topics, partition_of
+
+_JSON = (("content-type", b"application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that a user has sent, and that is no repeat."""
+
+    event: Event
+    message: Message
+    at_ms: int
+    """The event's own time."""
+
+    def is_for_accounts(self, plan: Plan) -> bool:
+        """Whether accounts may have to hear of it, now or when its user joins them."""
+        return self.event.type == "group" or self.event.name in plan.collective
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """A profile has become part of a user.
+
+    Attributes:
+        loser: Its id.
+        replaced: The accounts that it belonged to.
+        joined: Those of them that the user did not belong to.
+        brought: By account, packed: the cells of what it has not seen.
+    """
+
+    loser: str
+    replaced: frozenset[str]
+    joined: frozenset[str]
+    brought: Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class _Step:
+    """What a step means to accounts: to each, or to those named."""
+
+    conditions: dict[str, bool]
+    joined: set[str] = field(default_factory=set)
+    """To these all conditions are told."""
+    call: Call | None = None
+    called: frozenset[str] = frozenset()
+    absorbed: Absorbed | None = None
+
+
+def absorbed(winner: Profile, loser: Profile, loser_id: str, plan: Plan) -> Absorbed:
+    """What a merge means to accounts; before it, when the winner's clock is at its instant."""
+    ours, theirs = winner.belonging or Belonging(), loser.belonging or Belonging()
+    kinds, now_ms = plan.collective_kinds, winner.clock
+    joined = theirs.accounts.keys() - ours.accounts.keys()
+    brought = {each: pack(ours.brought_along(each, kinds, now_ms)) for each in joined}
+    for each in ours.accounts.keys() - theirs.accounts.keys():
+        brought[each] = pack(theirs.brought_along(each, kinds, now_ms))
+    return Absorbed(loser_id, frozenset(theirs.accounts), frozenset(joined), brought)
+
+
+class Reports:
+    """The records of one batch from users to accounts.
+
+    Args:
+        partitions: Of `accounts.in`.
+    """
+
+    def __init__(self, topics: Topics, partitions: int, work: Work) -> None:
+        self._topic = topics.accounts_in
+        self._partitions = partitions
+        self._work = work
+
+    def send(self, application: Application, heard: Heard | None = None, merge: Absorbed | None = None) -> None:
+        """Tell a user's accounts of a record that has been applied to it."""
+        profile, user = application.profile, application.profile_id
+        step = _step(application, heard, merge)
+        belonging = profile.belonging
+        if belonging is None or not belonging.accounts:
+            return
+        for at_ms, turned in groupby((each for each in application.turned if each.timed), key=lambda each: each.at_ms):
+            conditions = {each.condition: each.holds for each in turned}
+            for account in [each for each in belonging.accounts if each not in step.joined]:
+                self._emit(belonging, account, Member(at_ms, user, 1, timed=True, conditions=conditions))
+        for account in belonging.accounts:
+            member = _said(application, belonging, account, step)
+            if member.joins or member.replaces or member.cells or member.conditions or member.call is not None:
+                self._emit(belonging, account, member)
+
+    def recollect(self, key: bytes, profile: Profile, plan: Plan, asked: Recollect) -> bool:
+        """Say once more what a user brought along to an account; whether it belongs to it."""
+        belonging = profile.belonging
+        if belonging is None or asked.account not in belonging.accounts:
+            return False
+        cells = pack(belonging.brought_along(asked.account, plan.collective_kinds, profile.clock))
+        self._emit(
+            belonging, asked.account, Member(profile.clock, key.decode(), 1, recollects=asked.number, cells=cells)
+        )
+        return True
+
+    def leave(self, key: bytes, profile: Profile) -> None:
+        """A user is to be forgotten by all of its accounts, and forgets them."""
+        belonging = profile.belonging
+        for account in belonging.accounts if belonging is not None else ():
+            assert belonging is not None
+            self._emit(belonging, account, Member(profile.clock, key.decode(), 1, leaves=True))
+        profile.belonging = None
+
+    def _emit(self, belonging: Belonging, account: str, member: Member) -> None:
+        belonging.sent += 1
+        member.version = belonging.sent
+        key = account.encode()
+        self._work.emit(self._topic, partition_of(key, self._partitions), (key, encode(member), _JSON))
+
+
+def _step(application: Application, heard: Heard | None, merge: Absorbed | None) -> _Step:
+    profile, plan = application.profile, application.plan
+    step = _Step({each.condition: each.holds for each in application.turned if not each.timed}, absorbed=merge)
+    if application.is_replanned:
+        step.conditions = _all(application)
+    if merge is not None:
+        step.joined.update(merge.joined)
+    if heard is None:
+        return step
+    event, message, name = heard.event, heard.message, heard.event.name
+    if event.type == "group":
+        group = id_text(message.get("groupId"))
+        if group:
+            profile.belonging = profile.belonging or Belonging()
+            if profile.belonging.join(group):
+                step.joined.add(group)
+            step.called = frozenset((group,))
+    elif name is not None and name in plan.collective and collect(application, message, heard.at_ms, name):
+        tag, belonging = tag_of(message), profile.belonging
+        accounts = belonging.accounts if belonging is not None else ()
+        step.called = frozenset(each for each in accounts if tag in (UNTAGGED, each))
+    if step.called:
+        step.call = Call(event.at, application.scene.arrival, event.message)
+    return step
+
+
+def _said(application: Application, belonging: Belonging, account: str, step: _Step) -> Member:
+    """What a step means to one account; of no number yet."""
+    joins, merge = account in step.joined, step.absorbed
+    said = Member(application.profile.clock, application.profile_id, 1, joins=joins)
+    if merge is not None:
+        said.replaces = [merge.loser] if account in merge.replaced else []
+        said.cells = merge.brought.get(account, b"")
+    elif joins:
+        kinds = application.plan.collective_kinds
+        said.cells = pack(belonging.brought_along(account, kinds, application.profile.clock))
+    said.conditions = _all(application) if joins else step.conditions
+    if account in step.called:
+        said.call = step.call
+    return said
+
+
+def _all(application: Application) -> dict[str, bool]:
+    """All conditions, and whether they hold of the user."""
+    emitted = application.profile.emitted
+    return {id_: emitted.get(CONDITION + id_, False) for id_ in application.plan.conditions}

@@ -1,0 +1,82 @@
+"""What is due in a partition's store goes into its own log: timers, and profiles that changed definitions concern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from app.kafka.producer import ProduceError, Producer, Record
+from app.observability import logs
+from app.stages import envelope
+from app.stream.lane import Lane
+from app.stream.store import PartitionStore
+from app.stream.sweep import Sweep
+from app.transport.fence import Fence
+
+log = logs.get("timers")
+
+FIRED_PER_TICK_MAX = 2_000
+_JSON = (("content-type", b"application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A partition of `profiles.in` or `accounts.in` that is restored."""
+
+    store: PartitionStore
+    lane: Lane
+    plan_version: int
+    """Of the plan by which its next record is evaluated."""
+    has_accounts: bool
+    """Whether some definition of accounts is in force there."""
+
+
+@dataclass(slots=True)
+class Fired:
+    """What is known of a partition from tick to tick."""
+
+    sweep: Sweep = field(default_factory=Sweep)
+    timers: set[tuple[int, bytes]] = field(default_factory=set)
+    """Timers that are in the log and not yet applied."""
+    passed_ms: int = 0
+    """Up to here, inclusive, all timers have been applied and what came of them is where it goes."""
+
+
+class Firing:
+    """Fires in the partitions of one topic."""
+
+    def __init__(self, topic: str, producer: Producer, fence: Fence, failpoint: Callable[[str], None]) -> None:
+        self._topic = topic
+        self._producer = producer
+        self._fence = fence
+        self._failpoint = failpoint
+
+    async def fire(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
+        """Append the timers that are due by an instant, and refreshes where the partition is not behind."""
+        due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
+        # A timer stays in the index until what it did is acknowledged and written.
+        fired.passed_ms = max(fired.passed_ms, due[0][0] - 1 if due else until_ms)
+        fired.timers.intersection_update(due)
+        new = [timer for timer in due if timer not in fired.timers]
+        if await self._append(partition, [(profile, envelope.timer(due_ms), _JSON) for due_ms, profile in new]):
+            self._failpoint("after_timers_sent")
+            fired.timers.update(new)
+        # By the same clock: a profile must not be evaluated past an event that waits for it.
+        if until_ms:
+            refresh = envelope.refresh(until_ms)
+            read_next, done_next = served.lane.read_next or 0, served.lane.done_next or 0
+            stale = fired.sweep.stale(served.store, served.plan_version, read_next=read_next, done_next=done_next)
+            if stale and not await self._append(partition, [(profile, refresh, _JSON) for profile in stale]):
+                fired.sweep = Sweep()
+
+    async def _append(self, partition: int, records: Sequence[Record]) -> bool:
+        """Whether there were records, and they are in the partition's log."""
+        if not records:
+            return False
+        self._fence.check(partition)
+        try:
+            await self._producer.send({(self._topic, partition): records})
+        except ProduceError as error:
+            log.warning("timers could not be fired and are tried again", partition=partition, error=str(error))
+            return False
+        return True
