@@ -85,6 +85,8 @@ class Splitter:
             CommandError: It cannot be done.
         """
         known = found.known
+        if found.collection == "accounts":
+            raise CommandError(f"{found.profile_id} is an account: only profiles can be split", code=WRONG_USAGE)
         if known is None:
             raise CommandError("nobody is known under that identifier")
         if known.identifier is None:

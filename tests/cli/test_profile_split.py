@@ -9,6 +9,7 @@ from app.cli.profile import as_text as shown
 from app.cli.profile import as_value as shown_value
 from app.cli.profile_split import Done, Plans, Splitter, as_text, as_value, differences
 from app.identity.graph import Node
+from app.profiles.belonging import Belonging
 from app.profiles.state import Profile
 from app.settings import Settings
 from app.stages.refold import Refolded
@@ -79,6 +80,27 @@ async def test_what_cannot_be_done(known: Known | None, code: int, text: str) ->
     with pytest.raises(CommandError, match=text) as refused:
         await splitter.plan(Found(None, "prf_1", None, known))
     assert refused.value.code == code
+
+
+async def test_who_belongs_to_an_account_is_not_split() -> None:
+    held = Profile()
+    held.belonging = Belonging(accounts={"acme": [0, {}], "zeta": [0, {}]})
+    known = Known("prf_1", PHONE, Node(1, {ANN: 1, PHONE: 1}))
+    with pytest.raises(CommandError, match="prf_1 belongs to acme, zeta") as refused:
+        await Splitter(Settings(), "127.0.0.1:1", 1.0).plan(Found(None, "prf_1", held, known))
+    assert refused.value.code == 1
+
+
+async def test_an_account_is_not_split() -> None:
+    with pytest.raises(CommandError, match="acme is an account") as refused:
+        await Splitter(Settings(), "127.0.0.1:1", 1.0).plan(Found(None, "acme", Profile(), None, "accounts"))
+    assert refused.value.code == WRONG_USAGE
+
+
+def test_what_is_kept_between_users_and_accounts_is_no_answer() -> None:
+    assert differences("prf_1", {"?con_1": True, "@size": 3, "a": 1}, {}) == [
+        {"profile": "prf_1", "key": "a", "before": 1, "after": None}
+    ]
 
 
 def test_the_journal_is_shown() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.planted import Planted, copied, planted_in
 
-PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null", "tests/stages/test_splitting.py"]
+PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null"]
+STORIES, ERASING = "tests/stages/test_splitting.py", "tests/stages/test_split_erasing.py"
 PLANTED = [
     Planted(
         "nothing waits while a profile is parted",
@@ -39,8 +40,8 @@ PLANTED = [
     Planted(
         "a merge does not wait for the split before it",
         "app/stages/merging.py",
-        "is_parked = type(body) in (Event, Absorb, Merge, Import, Part)",
-        "is_parked = type(body) is Event",
+        "if type(body) in (Event, Absorb, Merge, Import, Part, Erase):",
+        "if type(body) is Event:",
     ),
     Planted(
         "an event that names others, too, stays",
@@ -51,8 +52,8 @@ PLANTED = [
     Planted(
         "who had left before is folded in again",
         "app/stages/refold.py",
-        "            if self._parted.parted_of(body.ids) is None:",
-        "            if True:",
+        "            elif self._parted.parted_of(body.ids) is None:",
+        "            else:",
     ),
     Planted(
         "records behind the split count before it, too",
@@ -68,17 +69,77 @@ PLANTED = [
     ),
 ]
 
+OF_ERASURES = [
+    Planted(
+        "what was erased is folded again",
+        "app/stages/refold.py",
+        "if self._was_erased(body.ids, body.at):",
+        "if False:",
+    ),
+    Planted(
+        "an import of what was erased is folded again",
+        "app/stages/refold.py",
+        "if self._was_erased([identifier], piece.at) or ",
+        "if ",
+    ),
+    Planted(
+        "nobody says since when an identifier is new",
+        "app/stages/link.py",
+        "since = graph.nodes[profile].reborn()",
+        "since = {}",
+    ),
+    Planted(
+        "whom an erased one had made gets the events of the new one",
+        "app/stages/link.py",
+        "            work.emit(topic, target, (key, back, _JSON))\n",
+        "            pass\n",
+    ),
+    Planted(
+        "an erasure does not wait for the split before it",
+        "app/stages/merging.py",
+        "return type(body) is not Erase\n",
+        "return type(body) is not Erase\n        if type(body) is Erase:\n            return False\n",
+    ),
+    Planted(
+        "an erasure that was parked is forgotten by who hands over",
+        "app/stages/merging.py",
+        "if type(what) is Erase:  #",
+        "if False:  #",
+    ),
+    Planted(
+        "an import behind an erasure is dropped",
+        "app/stages/merging.py",
+        "if type(body) is Import:  #",
+        "if False:  #",
+    ),
+    Planted(
+        "a split stays behind when its profile is erased",
+        "app/stages/erasing.py",
+        "        folding.work.writes.update(dict.fromkeys(self._splits(key)))\n",
+        "",
+    ),
+    Planted(
+        "a suppressed identifier is taken out",
+        "app/stages/link.py",
+        "elif batch.regulator.bars([identifier]):",
+        "elif False:",
+    ),
+]
+
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("planted"))
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
-def test_planted_bug_turns_a_story_red(planted: Planted, copy: Path) -> None:
+FOUND_BY = [*((each, STORIES) for each in PLANTED), *((each, ERASING) for each in OF_ERASURES)]
+
+
+@pytest.mark.parametrize(("planted", "tests"), FOUND_BY, ids=[planted.name for planted, _ in FOUND_BY])
+def test_planted_bug_turns_a_story_red(planted: Planted, tests: str, copy: Path) -> None:
     with planted_in(copy, planted):
         done = subprocess.run(
-            [sys.executable, *PYTEST],
+            [sys.executable, *PYTEST, tests],
             cwd=copy, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
     assert done.returncode == 1, f"the stories did not notice: {planted.name}\n{done.stdout}{done.stderr}"

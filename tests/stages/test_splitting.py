@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
+from app.definitions.model import Catalog, Definition
 from app.identity.rules import Identifier
 from app.ids import profile_id
 from app.profiles.store import SPLIT
 from app.stages import envelope, merging
 from app.topics import partition_of
 from tests.stages.splits import START_MS, TOPICS, Parted, alone, said
+from tests.stages.test_merging import CATALOG
 
 STORIES = int(os.environ.get("HEADWATER_STORIES", "60"))
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "0"))
@@ -344,6 +347,44 @@ def test_pieces_of_two_attempts_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
     cluster.carry_out(split)
     cluster.run()
     assert (cluster.profile(person).emitted["orders"], cluster.profile(into).emitted["orders"]) == (3, 2)
+
+
+OF_ACCOUNTS = Definition("bought", "trait", "event('Order').count()", "ACCOUNTS")
+
+
+def buyers(*numbers: int, group: str = "") -> Parted:
+    """A person with a phone, whose the even orders are, and a tablet, while accounts count orders."""
+    cluster = Parted(2, catalog=Catalog((*CATALOG.definitions, OF_ACCOUNTS), CATALOG.subscriptions))
+    person = profile_id("user_id", "ann")
+    for number in numbers:
+        ids = [TABLET] if number % 2 else [("device", "phone")]
+        cluster.tell(person, START_MS + number, f"m:{number}", ids, event="Order")
+    if group:
+        message = orjson.dumps({"type": "group", "groupId": group})
+        cluster.send(person, envelope.event(START_MS + 9, "m:g", "group", None, [TABLET], message))
+    cluster.run()
+    return cluster
+
+
+@pytest.mark.parametrize("group", ["", "acme"])
+def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group: str) -> None:
+    cluster, person, into = buyers(*range(5), group=group), profile_id("user_id", "ann"), profile_id("\0split", "1")
+    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+    cluster.run()
+    before = cluster.profile(person).belonging
+    assert before is not None
+    cluster.carry_out(cluster.under_way()[0])
+    cluster.run()
+    left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
+    alone_left, alone_taken = (buyers(*numbers).profile(person).belonging for numbers in ((0, 2, 4), (1, 3)))
+    assert alone_left is not None
+    assert alone_taken is not None
+    assert left is not None
+    assert taken is not None
+    assert (taken.cells, taken.accounts) == (alone_taken.cells, {})
+    assert list(left.accounts) == ([group] if group else [])
+    assert left.cells == (before.cells if group else alone_left.cells)
+    assert before.cells != alone_left.cells
 
 
 def test_the_two_are_in_different_partitions() -> None:
