@@ -91,5 +91,6 @@ def test_one_seed_of_people(faults: Faults, kind: Kind) -> None:
 
 
 @pytest.mark.skipif("SEED" not in os.environ, reason="for replaying a seed that failed")
-def test_one_seed() -> None:
-    run_and_check(int(os.environ["SEED"]), DEADLY)
+@pytest.mark.parametrize("faults", [LAGGING, DEADLY])
+def test_one_seed(faults: Faults) -> None:
+    run_and_check(int(os.environ["SEED"]), faults)

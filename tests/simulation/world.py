@@ -151,7 +151,7 @@ class World(Cluster):
         if self.arrivals and self.arrivals[0].at_ms <= self.now_ms:
             steps.append(self._arrive)
         slow = self.slow
-        is_out = self.now_ms < self.outage_until_ms
+        is_out = self.now_ms < self.outage_until_ms and self._is_in_window()
         for host in (*self.resolvers, *self.computers, *self.linkers, *self.feeders, *self.accounts):
             if is_out and host in self.down:
                 continue
