@@ -44,6 +44,13 @@ async def command(deployment: Deployment, *arguments: str) -> subprocess.Complet
     return await asyncio.to_thread(headwater, "profile", *arguments, *common)
 
 
+async def regulate(deployment: Deployment, kind: str, identifier: str) -> None:
+    common = ("--config", deployment.config, "--data", deployment.data_dir, "--brokers", deployment.brokers)
+    done = await asyncio.to_thread(headwater, "regulation", "create", kind, identifier, *common)
+    assert done.returncode == 0, done.stderr
+    await deployment.at_rest(0.5)
+
+
 async def payloads(deployment: Deployment) -> dict[str, tuple[str, str, Any, str]]:
     """Id → (profile, key, value, origin), in the order of each partition."""
     found: dict[str, tuple[str, str, Any, str]] = {}
@@ -131,6 +138,19 @@ async def test_two_people_taken_for_one_are_two_again(broker: EmbeddedBroker, to
         assert [each["into"] for each in of_ann["parted"]] == [into]
         alone = await command(deployment, "split", TABLET, "--yes")
         assert (alone.returncode, "only identifier" in alone.stderr) == (1, True)
+
+        # Erased, it is somebody new: what was said of it before does not come back, by no further split.
+        await regulate(deployment, "DELETE_ONLY", TABLET)
+        await send(deployment, [order("tablet", 10, userId="ann")])
+        of_ann = json.loads((await command(deployment, "show", "ann", "--json")).stdout)
+        assert (of_ann["profile"], of_ann["computed_traits"]) == (person, {"orders": 4})
+        done = await command(deployment, "split", TABLET, "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        value = json.loads(done.stdout)
+        assert value["events"] == {"left": 3, "taken": 1}
+        orders = [(each["before"], each["after"]) for each in value["changes"] if each["key"] == "orders"]
+        assert orders == [(4, 3), (4, 1)]
+        into = value["into"]
         await deployment.stop()
         stored = {key: data for each in deployment.stored() for key, data in each.profiles.items()}
         assert codec.decode(stored[into.encode()]).identifiers == [("anonymous_id", "tablet")]
