@@ -41,7 +41,7 @@ SUMMARIES = {
     "apply": "Make the topics; put definitions into effect.",
     "send": "Produce recorded events.",
     "explain": "Tell why a profile is in or out, and until when.",
-    "profile": "Show who a profile is and what is known of it.",
+    "profile": "Show who a profile is; take an identifier out of it.",
     "regulation": "Erase people, or keep them out; and the receipts.",
     "lists": "Show who is on the lists that vendors keep, and compare.",
     "dead": "List, retry or drop what could not be delivered.",

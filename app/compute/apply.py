@@ -105,23 +105,37 @@ class Application:
         if known < len(self.profile.identifiers):
             self._tell("identifier", known, changed, {})
 
-    def absorb(self, loser: Profile) -> None:
+    def absorb(self, loser: Profile, origin: Origin = "merge") -> None:
         """Take in another profile's state as one step; `pass_time` to the merge, and to its clock, comes first."""
+        known, changed = len(self.profile.identifiers), len(self.changes)
+        self._take_in(loser, origin)
+        self._tell(origin, known, changed, loser.emitted)
+
+    def replace(self, left: Profile) -> None:
+        """Have another's identifiers, custom traits and cells instead of one's own, as one step; `pass_time` to the
+        split, and to its clock, comes first. What it has for accounts that it belongs to stays as it is."""
+        profile = self.profile
+        profile.identifiers, profile.traits, profile.cells = [], {}, {}
+        if profile.belonging is not None and profile.belonging.accounts:
+            left.belonging = None
+        elif profile.belonging is not None:
+            profile.belonging = Belonging(profile.belonging.sent)
+        self._take_in(left, "split")
+
+    def _take_in(self, other: Profile, origin: Origin) -> None:
         profile, plan = self.profile, self.plan
-        known, changed = len(profile.identifiers), len(self.changes)
-        merge(profile, loser, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
-        if loser.belonging is not None:
+        merge(profile, other, {cell.id: cell.kind for cell in plan.cells.values()}, self.scene.now)
+        if other.belonging is not None:
             belonging = profile.belonging = profile.belonging or Belonging()
-            belonging.absorb(loser.belonging, plan.collective_kinds, self.scene.now)
+            belonging.absorb(other.belonging, plan.collective_kinds, self.scene.now)
         self.anonymous = is_anonymous(profile)
         if profile.plan != plan.version:
             self.is_replanned = True
             self._forget_unasked()
         profile.plan = plan.version
-        self._origin = "merge"
+        self._origin = origin
         due_ms = evaluate(plan, self.scene, range(len(plan.definitions)), self.anonymous, self._emit)
         profile.armed_due = earliest(profile.armed_due, due_ms)
-        self._tell("merge", known, changed, loser.emitted)
         self._origin = "live"
 
     def fact(self, account: str, version: int, values: Mapping[str, Any], at_ms: int) -> None:
@@ -235,7 +249,9 @@ class Application:
                 continue
             if (value is None or value is False) and not told.get(definition.slot):
                 continue
-            self.repeats.append(self._change(definition, value, value, "told", origin, before))
+            # Of whom was told by the profile that they were taken out of, none may miss an exit.
+            ends = origin == "split" and (value is None or value is False)
+            self.repeats.append(self._change(definition, value, value, "told", origin, None if ends else before))
 
     def _emit(self, definition: DefinitionPlan, value: Any, previous: Any) -> None:
         if definition.role == "condition":

@@ -10,7 +10,7 @@ import msgspec
 from app.definitions.model import Kind
 from app.topics import Collection
 
-Origin = Literal["live", "backfill", "resync", "merge", "identifier", "erasure"]
+Origin = Literal["live", "backfill", "resync", "merge", "identifier", "erasure", "split"]
 
 
 class Change(msgspec.Struct, frozen=True):

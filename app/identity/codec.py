@@ -1,7 +1,9 @@
-"""A profile of the graph as bytes: MessagePack, [version, w, created, ids, absorbed, met].
+"""A profile of the graph as bytes: MessagePack, [version, w, created, ids, absorbed, met, parted, apart, origin].
 
 `ids` is [[type, value, added ms], …], `absorbed` [[profile, when ms, message id], …]. `w` is the offset of the last
-request that changed it: of two records of a profile the one with the higher `w` is the newer.
+request that changed it: of two records of a profile the one with the higher `w` is the newer. `parted` is [[type,
+value, new profile, when ms, id of the split], …], `apart` [[type, value, when ms], …], `origin` [profile, id of the
+split].
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ class _Record(msgspec.Struct, array_like=True):
     ids: list[tuple[str, str, int]]
     absorbed: list[tuple[str, int, str]]
     met: list[int]
+    parted: list[tuple[str, str, str, int, str]] = []
+    apart: list[tuple[str, str, int]] = []
+    origin: tuple[str, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -29,7 +34,10 @@ _decoder = msgspec.msgpack.Decoder(_Record)
 def encode(node: Node, w: int) -> bytes:
     """A profile's bytes."""
     ids = [(kind, value, added_ms) for (kind, value), added_ms in node.ids.items()]
-    return _encoder.encode(_Record(VERSION, w, node.created, ids, node.absorbed, sorted(node.met)))
+    apart = [(kind, value, at_ms) for (kind, value), at_ms in node.apart.items()]
+    return _encoder.encode(
+        _Record(VERSION, w, node.created, ids, node.absorbed, sorted(node.met), node.parted, apart, node.origin)
+    )
 
 
 def decode(data: bytes) -> tuple[Node, int]:
@@ -43,4 +51,9 @@ def decode(data: bytes) -> tuple[Node, int]:
     if record.version != VERSION:
         raise ValueError(f"a profile of the graph in version {record.version}; this program reads {VERSION}")
     ids = {(kind, value): added_ms for kind, value, added_ms in record.ids}
-    return Node(record.created, ids, record.absorbed, set(record.met), sum(map(size_bytes, ids))), record.w
+    apart = {(kind, value): at_ms for kind, value, at_ms in record.apart}
+    node = Node(
+        record.created, ids, record.absorbed, set(record.met), sum(map(size_bytes, ids)), record.parted, apart,
+        record.origin,
+    )  # fmt: skip
+    return node, record.w

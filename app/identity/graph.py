@@ -17,6 +17,9 @@ from app.ids import profile_id
 NODE_BYTES_MAX = 512 * 1024
 """Of one profile's identifiers as they are kept: a batch's changes have to fit into one record batch of Kafka."""
 
+SPLITS_MAX = 500
+"""Out of one profile: each is remembered where the profile is kept."""
+
 MERGE_ID_CHARS_MAX = 64
 """How much of a message's id is kept with a merge that it caused."""
 
@@ -31,6 +34,10 @@ class Node:
         absorbed: (profile, when, id of the message) of each that was merged into it, and of each merged into those.
         met: The partitions of `events.raw` that know every one of its identifiers.
         size_bytes: About what its identifiers take up.
+        parted: (identifier's type, its value, the profile that it has made, when, id of the split) of each identifier
+            that was taken out of it, or of one in it.
+        apart: Identifier → when it was taken out of another profile: nothing said up to then links it to any.
+        origin: (profile, id of the split) of which it was taken; empty where a message made it.
     """
 
     created: int
@@ -38,6 +45,18 @@ class Node:
     absorbed: list[tuple[str, int, str]] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
     size_bytes: int = 0
+    parted: list[tuple[str, str, str, int, str]] = field(default_factory=list)
+    apart: dict[Identifier, int] = field(default_factory=dict)
+    origin: tuple[str, ...] = ()
+
+    def reborn(self) -> dict[str, int]:
+        """`type:value` → when it was added, ms, of each identifier that was taken out, erased where it had gone, and
+        added again as a new one. What is in the log of it from before that was erased."""
+        return {
+            f"{kind}:{value}": self.ids[kind, value]
+            for kind, value, _, at_ms, _ in self.parted
+            if (kind, value) in self.ids and ((kind, value) not in self.apart or self.ids[kind, value] > at_ms)
+        }
 
 
 class Breach(IntEnum):
@@ -90,15 +109,18 @@ class Graph:
         self.spent: set[str] = set()
         """Ids of erased profiles, so far as they may be asked for."""
 
-    def resolve(self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int) -> Resolution:
+    def resolve(
+        self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int, said_ms: int | None = None
+    ) -> Resolution:
         """Decide, and be as if it had been done.
 
         Args:
             usable: At least one; from the strongest to the weakest.
             partition: Of `events.raw`; it will know all of the profile's identifiers.
+            said_ms: When it was said that these identifiers are of one person; None for `at_ms`.
         """
-        kept = list(usable)
-        aside = Breach.FOR_GOOD
+        kept = self._linked(usable, at_ms if said_ms is None else said_ms)
+        aside = Breach.FOR_GOOD if len(kept) == len(usable) else Breach.FOR_NOW
         while matched := self._matched(kept):
             fresh = [each for each in kept if each not in self.owners]
             breach = self._breach([self.nodes[profile] for profile in matched], fresh, at_ms)
@@ -127,6 +149,40 @@ class Graph:
             is_new=is_new,
             lasts=len(holds) < len(usable) and aside is Breach.FOR_GOOD,
         )
+
+    def split(self, identifier: Identifier, at_ms: int, split_id: str) -> str:
+        """Take an identifier out of a profile that has others; gives the new profile that it makes.
+
+        No message can make a profile of the same name: no type of theirs has a control character in it.
+        """
+        profile = self.owners[identifier]
+        node = self.nodes[profile]
+        self.created += 1
+        kind, value = identifier
+        into = str(profile_id("\0split", f"{self.created}:{kind}:{value}"))
+        added_ms, size = node.ids.pop(identifier), size_bytes(identifier)
+        node.size_bytes -= size
+        node.apart.pop(identifier, None)
+        node.parted.append((kind, value, into, at_ms, split_id))
+        self.nodes[into] = Node(
+            self.created, {identifier: added_ms}, met=node.met.copy(), size_bytes=size, apart={identifier: at_ms},
+            origin=(profile, split_id),
+        )  # fmt: skip
+        self.owners[identifier] = into
+        return into
+
+    def was_apart(self, usable: Iterable[Identifier]) -> bool:
+        """Whether any of them was ever taken out of a profile."""
+        owners = {self.owners[each] for each in usable if each in self.owners}
+        return any(self.nodes[profile].apart for profile in owners)
+
+    def _linked(self, usable: Sequence[Identifier], said_ms: int) -> list[Identifier]:
+        """Those that a message links: what was said before one of them was taken out of a profile links it no more."""
+        for each in usable:
+            owner = self.owners.get(each)
+            if owner is not None and said_ms <= self.nodes[owner].apart.get(each, -1):
+                return [other for other in usable if self.owners.get(other, owner) == owner]
+        return list(usable)
 
     def _matched(self, usable: Sequence[Identifier]) -> list[str]:
         """The profiles that hold any of them, the oldest first."""
@@ -181,6 +237,8 @@ class Graph:
         node.ids.update(gone.ids)
         node.size_bytes += gone.size_bytes
         node.met |= gone.met
+        node.parted += gone.parted
+        node.apart |= gone.apart
         node.absorbed += [*gone.absorbed, (loser, at_ms, message_id[:MERGE_ID_CHARS_MAX])]
         self.owners.update(dict.fromkeys(gone.ids, winner))
         return gone.ids

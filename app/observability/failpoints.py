@@ -24,6 +24,7 @@ class Failpoint(StrEnum):
     AFTER_STORE_WRITE = "after_store_write"
     AFTER_SOURCE_COMMIT = "after_source_commit"
     AFTER_TIMERS_SENT = "after_timers_sent"
+    MID_SPLIT = "mid_split"
     MID_RESTORE = "mid_restore"
     ON_REVOKE = "on_revoke"
     BEFORE_DELIVERY = "before_delivery"

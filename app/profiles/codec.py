@@ -74,7 +74,8 @@ def _merging(profile: Profile) -> list[Any] | None:
     if held is None:
         return None
     parked = [[each.offset, each.repeat, each.value] for each in held.parked]
-    return [held.redirect, held.absorbed, held.waiting, parked, held.pieces, held.paused_due]
+    mine = [held.redirect, held.absorbed, held.waiting, parked, held.pieces, held.paused_due]
+    return [*mine, held.parted, held.is_parting, held.may_return] if held.parted or held.is_parting else mine
 
 
 def _accounts(profile: Profile) -> list[Any]:
@@ -150,8 +151,9 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
                 raise CorruptProfile(str(error)) from error
     profile.emitted = emitted
     if merging is not None and not (profile.parts and read is None):
-        redirect, absorbed, waiting, parked, pieces, paused_due = merging
-        profile.merging = Merging(redirect, absorbed, waiting, [Parked(*each) for each in parked], pieces, paused_due)
+        redirect, absorbed, waiting, parked, *rest = merging
+        profile.merging = Merging(redirect, absorbed, waiting, [Parked(*each) for each in parked], *rest)
+        profile.merging.parted = {each: (into, number) for each, (into, number) in profile.merging.parted.items()}
     if accounts and not (profile.parts and read is None):
         belonging, members = accounts
         profile.belonging = Belonging(*belonging) if belonging is not None else None

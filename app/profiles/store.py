@@ -18,6 +18,9 @@ TIMER = b"t|"
 SEEN = b"d|"
 """`d|day (u32) ‖ hash (16 bytes)` → nothing. In the changelog as one packed record per batch."""
 
+SPLIT = b"s|"
+"""`s|id` → a split under way, of which the profile waits for what is left of it. In the changelog too."""
+
 META = b"m|"
 """`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""
 

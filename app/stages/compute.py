@@ -18,6 +18,7 @@ from app.stages.envelope import (
     Import,
     Member,
     Merge,
+    Part,
     Recollect,
     Refresh,
     Timer,
@@ -197,7 +198,9 @@ class _Batch:
             case Merge():
                 self.merger.hand_over(key, profile, offset, body)
             case Import():
-                self.merger.take_in(key, profile, record, body)
+                self.merger.take_in(key, profile, offset, record.value or b"", body)
+            case Part():
+                self.merger.part(key, profile, offset, body)
             case Erase():
                 self.eraser.erase(key, profile, offset, body)
             case Fact():

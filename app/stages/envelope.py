@@ -13,7 +13,11 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
-part, day → hashes of the messages that have been applied to it, base64 | profile |
+part, day → hashes of the messages that have been applied to it, base64; `split`, `of`: what of a split it is, and under
+which names its events are in the log | profile |
+| part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
+makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
+instants events of which identifiers were erased | profile |
 | erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
 | member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
 | continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
@@ -30,7 +34,7 @@ that is live looks at them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import orjson
@@ -83,6 +87,21 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     parts: Annotated[int, msgspec.Meta(ge=1)]
     data: bytes
     seen: dict[int, bytes] = {}
+    split: Literal["", "left", "taken"] = ""
+    """Of a split: what is left of the profile, which takes the place of what it has; or what was taken out of it."""
+    of: list[str] = []
+    """Of a split: the profiles under whose names its events are in the log."""
+
+
+class Part(msgspec.Struct, tag_field="kind", tag="part"):
+    at: Instant
+    id: str
+    ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
+    into: str
+    number: int
+    since: dict[str, int] = {}
+    """`type:value` → ms, of identifiers of the profile that had left it before, and were erased then: what was said of
+    them before they came back is not to be folded again."""
 
 
 class Erase(msgspec.Struct, tag_field="kind", tag="erase"):
@@ -151,7 +170,19 @@ class Recollect(msgspec.Struct, tag_field="kind", tag="recollect"):
 
 
 Body: TypeAlias = (
-    Event | Timer | Refresh | CatalogChange | Absorb | Merge | Import | Erase | Member | Continue | Fact | Recollect
+    Event
+    | Timer
+    | Refresh
+    | CatalogChange
+    | Absorb
+    | Merge
+    | Import
+    | Part
+    | Erase
+    | Member
+    | Continue
+    | Fact
+    | Recollect
 )
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
@@ -199,17 +230,29 @@ def merge(at_ms: int, id_: str, winner: str) -> bytes:
     return orjson.dumps({"kind": "merge", "at": at_ms, "id": id_, "winner": winner})
 
 
+def part(
+    at_ms: int, id_: str, identifier: tuple[str, str], into: str, number: int, since: Mapping[str, int] | None = None
+) -> bytes:
+    """A part's value."""
+    return msgspec.json.encode(Part(at_ms, id_, [identifier], into, number, dict(since or {})))
+
+
 def erase(at_ms: int, regulation: str) -> bytes:
     """An erase's value."""
     return orjson.dumps({"kind": "erase", "at": at_ms, "id": regulation})
 
 
-def imports(at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes]) -> list[bytes]:
+def imports(
+    at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes],
+    split: Literal["", "left", "taken"] = "", of: Sequence[str] = (),
+) -> list[bytes]:  # fmt: skip
     """The values of an import, one for each piece, in order."""
     last = len(pieces) - 1
     return [
-        msgspec.json.encode(Import(at_ms, id_, loser, part, len(pieces), data, {**seen} if part == last else {}))
-        for part, data in enumerate(pieces)
+        msgspec.json.encode(
+            Import(at_ms, id_, loser, at, len(pieces), data, {**seen} if at == last else {}, split, [*of])
+        )
+        for at, data in enumerate(pieces)
     ]
 
 

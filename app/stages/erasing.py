@@ -10,11 +10,12 @@ from __future__ import annotations
 from app.activation.erasure import Erasure, deletes
 from app.profiles.merging import Merging
 from app.profiles.state import Profile
-from app.profiles.store import PART, PROFILE
+from app.profiles.store import PART, PROFILE, SPLIT
 from app.stages.envelope import Body, Erase, Timer
 from app.stages.folding import Folding
 from app.stages.records import OutRecord
 from app.stages.regulations import Erased, Failed, Part, record
+from app.stages.splitting import UnderWay
 
 MARK_KEPT_MS = 7 * 86_400_000
 
@@ -64,6 +65,7 @@ class Eraser:
             )
         )  # fmt: skip
         self._leave_mark(profile, parts)
+        folding.work.writes.update(dict.fromkeys(self._splits(key)))
         folding.work.facts.erased += 1
         folding.work.facts.forgotten += [PROFILE + key, PART + key]
 
@@ -82,6 +84,16 @@ class Eraser:
 
     def _leads_on(self, profile: Profile) -> bool:
         return profile.merging is not None and profile.merging.redirect != ""
+
+    def _splits(self, key: bytes) -> list[bytes]:
+        """Keys of splits of a profile that the state has. They are over, and come back with a late write: in them is an
+        identifier."""
+        held, found = self._folding.held, list[bytes]()
+        for split in held.keys_of(SPLIT):
+            value = held.value_of(split)
+            if value is not None and UnderWay.decode(value).profile.encode() == key:
+                found.append(split)
+        return found
 
     def _leave_mark(self, profile: Profile, parts: list[bytes]) -> None:
         profile.armed_due = profile.clock + MARK_KEPT_MS

@@ -95,6 +95,10 @@ class Held:
         """The keys of the state that begin so, as of the batches before."""
         return self._state.keys(prefix)
 
+    def value_of(self, key: bytes) -> bytes | None:
+        """What the state has under a key, as of the batches before."""
+        return self._state.get(key)
+
 
 class Folding:
     """One batch's work on profiles.

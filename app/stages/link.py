@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import orjson
 
+from app.events.dates import instant
 from app.identity import codec
-from app.identity.graph import Graph, Resolution
+from app.identity.graph import SPLITS_MAX, Graph, Resolution
 from app.identity.identifiers import with_previous
 from app.identity.rules import Identifier, LinkRules
 from app.profiles.store import META
-from app.stages import assignments, envelope, link_state, links
+from app.stages import assignments, envelope, link_state, links, splitting
 from app.stages.dead import dead_record
 from app.stages.link_state import GraphMeta
 from app.stages.overlay import Overlay
@@ -89,6 +91,8 @@ class LinkStage:
                     self._link(batch, record.offset, body)
                 case links.RulesChange():
                     self._change(batch, body.rules)
+                case links.Split():
+                    self._split(batch, record, body)
                 case links.Regulation():
                     regulated = regulator.decide(work, body, record.offset)
                     if regulated is not None and regulated.profile is not None:
@@ -115,13 +119,21 @@ class LinkStage:
         if asked.previous is not None:
             kind = "user_id" if ("user_id", asked.previous) in graph.owners else "anonymous_id"
             usable = with_previous(usable, (kind, asked.previous), graph.rules)
-        found = graph.resolve(usable, asked.at, asked.id, asked.partition)
+        # What was said before somebody took it back must not count again, however late it comes.
+        said_ms = _said_ms(asked) if graph.was_apart(usable) else None
+        fresh = [each for each in usable if each not in graph.owners]
+        found = graph.resolve(usable, asked.at, asked.id, asked.partition, said_ms)
         profile = found.profile
         key, target = self._target(profile)
         for loser in found.losers:
             loser_key, loser_target = self._target(loser)
             work.emit(topic, target, (key, envelope.absorb(asked.at, asked.id, loser), _JSON))
             work.emit(topic, loser_target, (loser_key, envelope.merge(asked.at, asked.id, profile), _JSON))
+        parted = [(kind, value) for kind, value, *_ in graph.nodes[profile].parted]
+        for each in parted and dict.fromkeys(each for each in fresh if each in found.holds and each in parted):
+            # Whom it had made was erased; else it would have an owner. Its events are this profile's again.
+            back = envelope.part(asked.at, asked.id, each, profile, graph.created)
+            work.emit(topic, target, (key, back, _JSON))
         value = envelope.event(
             asked.at, asked.id, asked.type, asked.name, found.holds, bytes(memoryview(asked.message))
         )
@@ -148,6 +160,41 @@ class LinkStage:
         for partition in sorted(node.met):
             records = everything if partition in found.newcomers else news
             batch.work.later.setdefault((topic, partition), []).extend(records)
+
+    def _split(self, batch: _Batch, record: InRecord, asked: links.Split) -> None:
+        """Take an identifier out of its profile, or say why not. Of an id that was answered before, nothing."""
+        work, graph, at_ms = batch.work, batch.graph, record.timestamp
+        key, (identifier,) = link_state.answer_key(asked.id), asked.ids
+        if key in work.writes or self._state.get(key) is not None:
+            return
+        profile = graph.owners.get(identifier)
+        answer = link_state.Answer(at_ms)
+        if profile is None:
+            answer.refused = "nobody is known under that identifier"
+        elif batch.regulator.bars([identifier]):
+            answer.profile = profile
+            answer.refused = f"it is suppressed, and so is all of {profile}"
+        elif len(graph.nodes[profile].ids) == 1:
+            answer.profile = profile
+            answer.refused = f"it is the only identifier of {profile}"
+        elif len(graph.nodes[profile].parted) >= SPLITS_MAX:
+            answer.profile = profile
+            answer.refused = f"{SPLITS_MAX} identifiers have been taken out of {profile}; it takes no more"
+        else:
+            since = graph.nodes[profile].reborn()
+            into = graph.split(identifier, at_ms, asked.id)
+            answer.profile, answer.into = profile, into
+            batch.note_split(profile, into, identifier, record.offset)
+            (left_key, left), (taken_key, taken) = self._target(profile), self._target(into)
+            topic, told = self._topics.profiles_in, self._topics.identity_assignments
+            part = envelope.part(at_ms, asked.id, identifier, into, graph.created, since)
+            work.emit(topic, left, (left_key, part, _JSON))
+            waits_for = splitting.taken_of(asked.id)
+            work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), _JSON))
+            for partition in sorted(graph.nodes[into].met):
+                work.emit_later(told, partition, assignments.of_profile(into)(identifier))
+            work.facts.created += 1
+        work.writes[key] = msgspec.json.encode(answer)
 
     def _change(self, batch: _Batch, rules: LinkRules) -> None:
         """Rules are in force from here on."""
@@ -224,15 +271,25 @@ class _Batch:
         if not found.gained and not found.newcomers:
             return
         for profile in (found.profile, *found.losers):
-            self.changed[profile] = offset
-            node = self.graph.nodes.get(profile)
-            size = RECORD_BYTES
-            if node is not None:
-                size += node.size_bytes + RECORD_BYTES * len(node.absorbed) + 3 * len(node.met)
-            self.changed_bytes += size - self.sizes.get(profile, 0)
-            self.sizes[profile] = size
+            self._changed(profile, offset)
         self.gained.update(dict.fromkeys(found.gained))
         self.merged.update(dict.fromkeys(found.losers, found.profile))
+
+    def note_split(self, profile: str, into: str, identifier: Identifier, offset: int) -> None:
+        """What a split changed in the graph."""
+        for each in (profile, into):
+            self._changed(each, offset)
+        self.gained[identifier] = None
+
+    def _changed(self, profile: str, offset: int) -> None:
+        self.changed[profile] = offset
+        node = self.graph.nodes.get(profile)
+        size = RECORD_BYTES
+        if node is not None:
+            journal = len(node.absorbed) + 2 * len(node.parted) + len(node.apart)
+            size += node.size_bytes + RECORD_BYTES * journal + 3 * len(node.met)
+        self.changed_bytes += size - self.sizes.get(profile, 0)
+        self.sizes[profile] = size
 
 
 def _parse(record: InRecord, partitions: int) -> links.Body | str:
@@ -248,6 +305,8 @@ def _parse(record: InRecord, partitions: int) -> links.Body | str:
 
 def _asked_of(body: links.Body | str) -> Iterable[Identifier]:
     """Every identifier that a request may be about."""
+    if type(body) is links.Split:
+        return body.ids
     if type(body) is links.Regulation:
         return (body.subject,)
     if type(body) is not links.Link:
@@ -255,3 +314,10 @@ def _asked_of(body: links.Body | str) -> Iterable[Identifier]:
     if body.previous is None:
         return body.ids
     return (*body.ids, ("user_id", body.previous), ("anonymous_id", body.previous))
+
+
+def _said_ms(asked: links.Link) -> int:
+    """When a message was said: its own instant, never later than its arrival."""
+    message = orjson.loads(memoryview(asked.message))
+    claimed = instant(message.get("timestamp")) if type(message) is dict else None
+    return asked.at if claimed is None else min(claimed, asked.at)

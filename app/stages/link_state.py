@@ -10,6 +10,7 @@
 | `e|` profile | nothing: it was erased, and its id is never given again | no: made anew from the regulations |
 | `m|` | src_next, epoch, generation, profiles created, regulations decided | yes, last of each batch |
 | `m|rules` | the rules in force, JSON | when they change |
+| `k|` split | what became of a split that was asked for (`Answer`, JSON) | yes |
 """
 
 from __future__ import annotations
@@ -34,6 +35,20 @@ REGULATION = b"x|"
 SUPPRESSED = b"s|"
 SPENT = b"e|"
 RULES_KEY = META + b"rules"
+ANSWER = b"k|"
+
+
+class Answer(msgspec.Struct):
+    """What became of a request to take an identifier out of its profile."""
+
+    at: int
+    """When it was asked for, ms."""
+    profile: str = ""
+    """Of which the identifier was taken."""
+    into: str = ""
+    """The profile that it has made."""
+    refused: str = ""
+    """Why nothing was done; empty where something was."""
 
 
 @dataclass(slots=True)
@@ -81,6 +96,16 @@ def node_key(profile: str) -> bytes:
 def redirect_key(profile: str) -> bytes:
     """The key of a profile that is part of another."""
     return REDIRECT + profile.encode()
+
+
+def answer_key(split_id: str) -> bytes:
+    """The key of what became of a split."""
+    return ANSWER + split_id.encode()
+
+
+def answer_of(value: bytes | None) -> Answer:
+    """What became of a split, from the value of its key."""
+    return msgspec.json.decode(value or b"", type=Answer)
 
 
 def regulation_key(regulation: str) -> bytes:
@@ -180,7 +205,7 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
                 drop(erased.encode())
                 writes[redirect_key(erased)] = None
                 writes[spent_key(erased)] = b""
-        elif key == RULES_KEY and value is not None:
+        elif (key == RULES_KEY or key.startswith(ANSWER)) and value is not None:
             writes[key] = value
         elif key == META and value is not None:
             before = held(META)

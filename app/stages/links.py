@@ -6,6 +6,7 @@
 `name`: as in `profiles.in`; `ids`: its usable identifiers as [type, value], the strongest first; `previous`: an alias's
 previousId; `message`: as it came |
 | rules | `rules`: what is in force from here on |
+| split | `id`: of the request, never used twice; `ids`: the one identifier that is to be taken out of its profile |
 | regulation | `id`; `type`: as in `app.identity.regulations`; `at`: when it was asked for, ms; `subject`: an identifier
 as [type, value] |
 """
@@ -23,6 +24,7 @@ from app.identity.rules import Identifier, LinkRules
 from app.stages.envelope import Instant
 
 Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+SplitId: TypeAlias = Annotated[str, msgspec.Meta(pattern="^spl_[0-9a-f]{24}$")]
 
 
 class Link(msgspec.Struct, tag_field="kind", tag="link"):
@@ -41,6 +43,11 @@ class RulesChange(msgspec.Struct, tag_field="kind", tag="rules"):
     rules: LinkRules
 
 
+class Split(msgspec.Struct, tag_field="kind", tag="split"):
+    id: SplitId
+    ids: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1, max_length=1)]
+
+
 class Regulation(msgspec.Struct, tag_field="kind", tag="regulation"):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     type: RegulationType
@@ -48,7 +55,7 @@ class Regulation(msgspec.Struct, tag_field="kind", tag="regulation"):
     subject: tuple[str, str]
 
 
-Body: TypeAlias = Link | RulesChange | Regulation
+Body: TypeAlias = Link | RulesChange | Split | Regulation
 
 _decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 
@@ -85,3 +92,8 @@ def regulation(id_: str, kind: RegulationType, at_ms: int, subject: Identifier) 
 def rules(rules: LinkRules) -> bytes:
     """A change of rules' value."""
     return msgspec.json.encode(RulesChange(rules), order="deterministic")
+
+
+def split(id_: str, identifier: Identifier) -> bytes:
+    """A split's value."""
+    return msgspec.json.encode(Split(id_, [identifier]))

@@ -7,15 +7,17 @@ counted twice is told apart by the ids of the messages that either has applied.
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from app.profiles import codec
 from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Recollect, decode, imports
+from app.stages import splitting
+from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Part, Recollect, decode, imports
 from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
@@ -33,7 +35,8 @@ _LEVEL = 1
 def pack(profile: Profile) -> list[bytes]:
     """All that another profile takes over, in pieces. What is parked is not in it: that is passed on by itself."""
     held = profile.merging
-    profile.merging = Merging(absorbed=held.absorbed, waiting=held.waiting) if held is not None else None
+    if held is not None:
+        profile.merging = Merging(absorbed=held.absorbed, waiting=held.waiting, parted=held.parted)
     try:
         data = zlib.compress(codec.encode(profile, 0), _LEVEL)
     finally:
@@ -53,6 +56,15 @@ def unpack(pieces: Sequence[bytes]) -> Profile:
         raise ValueError(f"an import that cannot be read: {error}") from error
 
 
+class _Unparked(NamedTuple):
+    """A record that was parked."""
+
+    offset: int
+    key: bytes
+    value: bytes
+    timestamp: int
+
+
 class Merger:
     """The records of merges in one batch, and what becomes of others while a merge is under way.
 
@@ -67,6 +79,9 @@ class Merger:
         self._parsed = parsed
         self._taken: dict[bytes, dict[int, set[bytes]]] = {}
         """Profile → day → hashes of the messages that came with an import in this batch."""
+        self._gone: set[tuple[bytes, str]] = set()
+        """Profile and id of each message that was passed on because its identifier has left."""
+        self._unparking: set[bytes] = set()
 
     def is_repeat(self, key: bytes, event: Event) -> bool:
         """Whether a message came with an import that is in this batch too, before it."""
@@ -74,19 +89,34 @@ class Merger:
         return taken is not None and any(id_hash(event.id) in hashes for hashes in taken.values())
 
     def holds(self, key: bytes, profile: Profile, merging: Merging, record: InRecord, body: Body, repeat: bool) -> bool:
-        """Whether a record is held up here: what reaches a profile that is part of another goes there, an event that
-        reaches one that waits is parked, and timers have their time when all of it is together. So is its erasure: what
-        it waits for has to be taken back, too. Behind that nothing more is parked."""
+        """Whether a record is held up here: what reaches a profile that is part of another goes there, and an event
+        of an identifier that left one to whom that makes; an event that reaches one that waits is parked, and so is
+        everything where it waits to be parted with; timers have their time when all of it is together. So is its
+        erasure: what it waits for has to be taken back, too. Behind that nothing more is parked."""
         if merging.redirect:
             if type(body) in (Event, Import, Fact):
                 self._pass_on(merging.redirect, record.value)
             return type(body) is not Erase
-        if not merging.waiting or type(body) in (Absorb, Merge, Import, Recollect):
+        is_parted = not merging.waiting or (splitting.is_under_way(merging) and not merging.may_return)
+        if type(body) is Event and is_parted and self._left(key, merging, body, repeat or self.is_repeat(key, body)):
+            return True
+        if not merging.waiting or type(body) is Recollect:
+            return False
+        if type(body) is Import and body.loser in merging.waiting:
+            return False
+        if not merging.is_parting and type(body) in (Absorb, Merge, Import):
             return False
         if is_ending(merging):
             self._folding.work.facts.late += type(body) is Event
-        elif type(body) in (Event, Erase):
-            repeat = repeat or (type(body) is Event and self.is_repeat(key, body))
+            if type(body) is Import:  # it is waited for as soon as the profile has been parted with
+                merging.parked.insert(-1, Parked(record.offset, False, record.value or b""))
+                self._folding.changed(key, profile, record.offset)
+            return True
+        if merging.is_parting:
+            merging.may_return = merging.may_return or splitting.brings_back(body, key)
+        merging.is_parting = merging.is_parting or type(body) is Part
+        if type(body) in (Event, Absorb, Merge, Import, Part, Erase):
+            repeat = type(body) is Event and (repeat or self.is_repeat(key, body))
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
             self._folding.changed(key, profile, record.offset)
         elif type(body) is Fact and profile.belonging is not None:
@@ -111,57 +141,133 @@ class Merger:
         seen = self._applied_ids(key, merging, offset)
         for value in imports(merge.at, merge.id, key.decode(), pack(profile), seen):
             self._pass_on(merge.winner, value)
-        for value in (*chain.from_iterable(merging.pieces.values()), *(each.value for each in merging.parked)):
+        parked = [(each, decode(each.value)) for each in merging.parked]
+        values = [each.value for each, what in parked if type(what) in (Event, Import)]
+        for value in (*chain.from_iterable(merging.pieces.values()), *values):
             self._pass_on(merge.winner, value)
         profile.identifiers, profile.traits, profile.cells, profile.emitted = [], {}, {}, {}
         profile.armed_due, profile.belonging = 0, None
         profile.merging = Merging(redirect=merge.winner)
         self._folding.changed(key, profile, offset)
+        for each, what in parked:
+            if type(what) is Erase:  # both were erased while this one was parted with
+                self._eraser.erase(key, profile, each.offset, what)
 
-    def take_in(self, key: bytes, profile: Profile, record: InRecord, body: Import) -> None:
+    def take_in(self, key: bytes, profile: Profile, offset: int, value: bytes, body: Import) -> None:
         """A piece of a profile that is part of this one; with the last one, all that has waited for it."""
         merging = profile.merging = profile.merging or Merging()
-        if body.loser in merging.absorbed or body.part != len(merging.pieces.get(body.loser, ())):
+        pieces = merging.pieces.get(body.loser, [])
+        if pieces and body.part in (0, len(pieces)) and _import_of(pieces[0]).id != body.id:
+            # Of a split: folded once more, from a log that begins later. Whoever began last goes on.
+            if body.part:
+                return
+            pieces = []
+        if body.loser in merging.absorbed or body.part != len(pieces):
             return  # sent twice: its sender was stopped in between
-        pieces = merging.pieces.setdefault(body.loser, [])
-        pieces.append(record.value or b"")
-        self._folding.changed(key, profile, record.offset)
-        if len(pieces) < body.parts:
+        merging.pieces[body.loser] = [*pieces, value]
+        self._folding.changed(key, profile, offset)
+        if len(pieces) + 1 < body.parts:
             return
-        loser = unpack([_import_of(value).data for value in merging.pieces.pop(body.loser)])
+        loser = unpack([_import_of(each).data for each in merging.pieces.pop(body.loser)])
         _resume(profile, merging)
-        merging.add(body.loser, loser.merging)
+        # What is left of a profile has what it had: nobody comes back by it.
+        ids = (*profile.identifiers, *loser.identifiers) if body.split != "left" else ()
+        merging.add(body.loser, loser.merging, ids)
         self.take_ids(key, body)
         for each in merging.parked:
-            event = decode(each.value)
-            each.repeat = each.repeat or (type(event) is Event and self.is_repeat(key, event))
-        self._folding.work.facts.merges += 1
-        application = self._folding.application(key, profile, record.offset)
+            parked = decode(each.value)
+            each.repeat = each.repeat or (type(parked) is Event and self.is_repeat(key, parked))
+        application = self._folding.application(key, profile, offset)
         application.pass_time(max(body.at, loser.clock))
-        merge = absorbed(profile, loser, body.loser, application.plan)
-        application.absorb(loser)
-        self._folding.done(key, profile, record.offset, application, merge=merge)
+        if body.split == "left":
+            application.replace(loser)
+            self._folding.work.writes[splitting.split_key(body.loser.partition("/")[0])] = None
+            self._folding.done(key, profile, offset, application)
+        else:
+            merge = absorbed(profile, loser, body.loser, application.plan)
+            application.absorb(loser, "split" if body.split else "merge")
+            self._folding.work.facts.merges += not body.split
+            self._folding.done(key, profile, offset, application, merge=merge)
         if merging.waiting:
             _pause(profile, merging)
-        else:
+        elif key not in self._unparking:
             self._unpark(key, profile, merging)
+
+    def part(self, key: bytes, profile: Profile, offset: int, body: Part) -> None:
+        """An identifier leaves: wait for what is left of the profile without it. Or it is back, as if it were new."""
+        merging = profile.merging = profile.merging or Merging()
+        if splitting.brings_back(body, key):
+            if splitting.came_back(merging, body):
+                self._folding.changed(key, profile, offset)
+            return
+        under_way = splitting.begin(key, merging, offset, body)
+        if under_way is None:
+            return
+        _pause(profile, merging)
+        self._folding.work.writes[splitting.split_key(body.id)] = under_way.encode()
+        self._folding.changed(key, profile, offset)
 
     def take_ids(self, key: bytes, body: Import) -> None:
         """The messages that a profile has been told of before it became part of this one."""
-        known = {day: _hashes(packed) for day, packed in body.seen.items()}
+        known = {day: hashes_of(packed) for day, packed in body.seen.items()}
         self._seen.add(key, known)
         taken = self._taken.setdefault(key, {})
         for day, hashes in known.items():
             taken.setdefault(day, set()).update(hashes)
 
     def _unpark(self, key: bytes, profile: Profile, merging: Merging) -> None:
-        parked, merging.parked = merging.parked, []
-        for each in parked:
+        """Everything that was parked, as if it came now; some of it may make the profile wait again."""
+        parked = deque[Parked]()
+        self._unparking.add(key)
+        while True:
+            held = profile.merging or merging
+            if not held.waiting:
+                # At first all of it; later what waited for a profile that has come meanwhile.
+                parked.extendleft(reversed(held.parked))
+                held.parked, held.is_parting, held.may_return = [], False, False
+            if not parked:
+                break
+            each = parked.popleft()
             body = decode(each.value)
-            if type(body) is Erase:
+            if profile.erased:
+                self._folding.work.facts.late += type(body) is Event
+                continue
+            if type(body) is Merge and not held.redirect and not held.is_parting:
+                # It passes on what is parked, and it has to know that none of it has been applied.
+                held.parked += parked
+                parked.clear()
+            record = _Unparked(each.offset, key, each.value, 0)
+            if not self.holds(key, profile, held, record, body, each.repeat):
+                self._unparked(key, profile, each, body)
+        self._unparking.remove(key)
+
+    def _unparked(self, key: bytes, profile: Profile, each: Parked, body: Body) -> None:
+        match body:
+            case Event():
+                self._folding.event(key, profile, each.offset, body, each.repeat)
+            case Absorb():
+                self.absorb(key, profile, each.offset, body.loser)
+            case Merge():
+                self.hand_over(key, profile, each.offset, body)
+            case Import():
+                self.take_in(key, profile, each.offset, each.value, body)
+            case Part():
+                self.part(key, profile, each.offset, body)
+            case Erase():
                 self._eraser.erase(key, profile, each.offset, body)
-            else:
-                self._folding.event(key, profile, each.offset, _event_of(each), each.repeat)
+            case _:
+                raise AssertionError(f"{type(body).__name__} is never parked")
+
+    def _left(self, key: bytes, merging: Merging, body: Event, repeat: bool) -> bool:
+        """Whether an event is of an identifier that left: it is passed on, and has never been here, for it may come
+        back, if the two become one again. A repeat is not: what it repeats was here, and has left with the others."""
+        found = merging.parted_of(body.ids) if merging.parted else None
+        if found is not None and not repeat:
+            into, ids = found
+            self._pass_on(into, splitting.readdressed(body, ids))
+            self._seen.forget(key, body.id, body.at)
+            self._gone.add((key, body.id))
+        return found is not None
 
     def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
         """Day → hashes, one after the other, of the messages that have been applied to a profile before an offset."""
@@ -171,12 +277,12 @@ class Merger:
         for record, body in self._parsed:
             if record.offset >= offset:
                 break
-            if record.key == key and type(body) is Event:
+            if record.key == key and type(body) is Event and (key, body.id) not in self._gone:
                 known.setdefault(body.at // DAY_MS, set()).add(id_hash(body.id))
         for each in merging.parked:
-            event = _event_of(each)
-            if not each.repeat:
-                known.get(event.at // DAY_MS, set()).discard(id_hash(event.id))
+            parked = decode(each.value)
+            if type(parked) is Event and not each.repeat:
+                known.get(parked.at // DAY_MS, set()).discard(id_hash(parked.id))
         return {day: b"".join(sorted(hashes)) for day, hashes in sorted(known.items()) if hashes}
 
     def _pass_on(self, target: str, value: bytes | None) -> None:
@@ -196,15 +302,9 @@ def _resume(profile: Profile, merging: Merging) -> None:
         profile.armed_due, merging.paused_due = merging.paused_due, 0
 
 
-def _hashes(packed: bytes) -> list[bytes]:
+def hashes_of(packed: bytes) -> list[bytes]:
     size = HASH_BYTES - TAG_BYTES
     return [packed[at : at + size] for at in range(0, len(packed), size)]
-
-
-def _event_of(parked: Parked) -> Event:
-    body = decode(parked.value)
-    assert type(body) is Event, "only events are parked"
-    return body
 
 
 def _import_of(value: bytes) -> Import:

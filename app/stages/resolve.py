@@ -169,7 +169,10 @@ class ResolveStage:
             for at, key in zip(several, keys, strict=True):
                 if key in known.verdicts:
                     owner_, places = known.verdicts[key]
-                    owners[at] = owner_, [parsed[at][5][place] for place in places]
+                    holds = [parsed[at][5][place] for place in places]
+                    # One of a profile that has lost an identifier since, or has become part of another, is none.
+                    if all(front.get(each) == owner_ for each in holds):
+                        owners[at] = owner_, holds
         return owners
 
     def _waits(self, found: Sequence[Identifier], owner: Owner) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Set
 
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
-from app.profiles.store import META, PART, PROFILE
-from app.stages.link_state import NODE, REGULATION, RULES_KEY
+from app.profiles.store import META, PART, PROFILE, SPLIT
+from app.stages.link_state import ANSWER, NODE, REGULATION, RULES_KEY
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
 
@@ -22,12 +22,12 @@ offset of ours after the repair; -1 when nothing had to be appended."""
 
 def is_profile_state(key: bytes) -> bool:
     """In the profiles' changelog; seen ids are told apart by their own numbers."""
-    return key.startswith((PROFILE, PART)) or key in (META, CATALOG_KEY)
+    return key.startswith((PROFILE, PART, SPLIT)) or key in (META, CATALOG_KEY)
 
 
 def is_graph_state(key: bytes) -> bool:
     """In the changelog of the graph."""
-    return key.startswith((NODE, REGULATION)) or key in (META, RULES_KEY)
+    return key.startswith((NODE, REGULATION, ANSWER)) or key in (META, RULES_KEY)
 
 
 async def append_hidden(

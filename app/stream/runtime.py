@@ -32,6 +32,7 @@ from app.stream.ports import StreamPorts
 from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
 from app.stream.restore import Restored
 from app.stream.restores import Restores
+from app.stream.splits import Splits
 from app.stream.state_engine import Home, StateEngine
 from app.stream.store import StoreBudget, StoreShare
 from app.stream.timers import TimerPump
@@ -115,6 +116,10 @@ class Runtime:
         await self.app.start()
         log.info("started", health=address, group=group_of(self.settings))
         users, accounts = self._pumps()
+        splits = Splits(
+            self.topics, self.settings.kafka.partitions, self.admin, self.reader, self.producer, self.fence,
+            serving=lambda: self._serving(self.users), failpoint=_failpoint,
+        )  # fmt: skip
         watchdog = Watchdog(
             lambda: self.observed.lag_total,
             lambda: self.observed.progress,
@@ -126,6 +131,7 @@ class Runtime:
         supervised = [
             asyncio.create_task(users.run(), name="timers"),
             asyncio.create_task(accounts.run(), name="timers of accounts"),
+            asyncio.create_task(splits.run(), name="splits"),
             asyncio.create_task(self._beat(watchdog), name="beat"),
             asyncio.create_task(self._crashed(), name="faust"),
             asyncio.create_task(self._failed(), name="partitions"),

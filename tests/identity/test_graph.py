@@ -125,3 +125,46 @@ def test_who_has_to_be_told() -> None:
 def test_a_node_s_bytes_give_the_node() -> None:
     node = Node(7, {("user_id", "é"): 3, ("x", ""): -1}, [("prf_1", 5, "m")], {4, 0}, 16 + 7 + 2 + 16 + 1)
     assert codec.decode(codec.encode(node, 99)) == (node, 99)
+
+
+def test_a_split_gives_a_profile_of_its_own_and_a_journal_of_it() -> None:
+    graph = Graph(LinkRules())
+    profile = graph.resolve([*users("u"), *anonymous("a")], 5, "m", 3).profile
+    (a,) = anonymous("a")
+    into = graph.split(a, 9, "spl_1")
+    assert graph.owners == {("user_id", "u"): profile, a: into}
+    node, new = graph.nodes[profile], graph.nodes[into]
+    assert (node.ids, node.parted) == ({("user_id", "u"): 5}, [("anonymous_id", "a", into, 9, "spl_1")])
+    assert (new.ids, new.apart, new.origin, new.met) == ({a: 5}, {a: 9}, (profile, "spl_1"), {3})
+    assert (node.size_bytes, new.size_bytes) == (codec.decode(codec.encode(node, 1))[0].size_bytes, 16 + 12 + 1)
+    assert codec.decode(codec.encode(new, 9)) == (new, 9)
+    assert codec.decode(codec.encode(node, 9)) == (node, 9)
+
+
+def test_what_was_said_before_a_split_links_nothing() -> None:
+    graph = Graph(LinkRules())
+    both = [*users("u"), *anonymous("a")]
+    profile = graph.resolve(both, 5, "m", 0).profile
+    into = graph.split(both[1], 9, "spl_1")
+    for said_ms in (0, 9):
+        found = graph.resolve(both, 20, "m", 0, said_ms)
+        assert (found.profile, found.losers, found.holds, found.lasts) == (into, (), (both[1],), False)
+    # What nobody knows goes with the one that left.
+    found = graph.resolve([*both, *anonymous("new")], 20, "m", 0, 9)
+    assert (found.profile, found.gained) == (into, tuple(anonymous("new")))
+    found = graph.resolve(both, 20, "m", 0, 10)
+    assert (found.profile, found.losers) == (profile, (into,))
+    assert graph.nodes[profile].apart == {both[1]: 9}
+    # Out of a profile that it came back to: the newer split counts.
+    graph.split(both[1], 30, "spl_2")
+    assert graph.resolve(both, 20, "m", 0).losers == ()
+
+
+def test_a_split_never_gives_a_name_twice() -> None:
+    graph = Graph(LinkRules())
+    both = [*users("u"), *anonymous("a")]
+    names = {graph.resolve(both, 0, "m", 0).profile}
+    for number in range(20):
+        names.add(graph.split(both[number % 2], number, f"spl_{number}"))
+        graph.resolve(both, number + 1, "m", 0)
+    assert len(names) == 21

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.profiles import codec
 from app.profiles.codec import CorruptProfile
+from app.profiles.merging import Merging, Parked
 from app.profiles.state import Profile
 
 HEAD_BYTES = 25
@@ -49,6 +50,16 @@ def test_round_trip_keeps_everything() -> None:
     assert back.cells == made.cells | {"c3": ["1.10", 2]}
     assert back.indexed_due == made.armed_due
     assert codec.encode(back, 1) == codec.encode(made, 1)
+
+
+@pytest.mark.parametrize("parted", [{}, {"device:tablet": ("prf_2", 1), "user_id:a:b": ("prf_3", 2)}])
+def test_what_is_remembered_of_merges_and_splits_round_trips(parted: dict[str, tuple[str, int]]) -> None:
+    made = profile()
+    parked = [Parked(7, True, b"{}")]
+    made.merging = Merging("", ["prf_4"], ["spl_1/left"], parked, {"prf_5": [b"1", b"2"]}, 9, parted, bool(parted))
+    assert codec.decode(codec.encode(made, 1)).merging == made.merging
+    data, held = codec.encode_in_parts(made, 1)
+    assert codec.decode(data, lambda names: [held[name] for name in names]).merging == made.merging
 
 
 def test_of_an_erased_profile_only_the_head_is_kept() -> None:

@@ -102,7 +102,7 @@ OF_IDENTITY = [
     Planted(
         "nothing is parked",
         "app/stages/merging.py",
-        "        if not merging.waiting or type(body) in (Absorb, Merge, Import):\n",
+        "        if not merging.waiting or type(body) is Recollect:\n",
         "        if True:\n",
     ),
     Planted(

@@ -79,8 +79,8 @@ PLANTED = [
     Planted(
         "whoever waits for another is erased at once",
         "app/stages/merging.py",
-        "        elif type(body) in (Event, Erase):\n",
-        "        elif type(body) is Erase:\n            return False\n        elif type(body) is Event:\n",
+        "        if is_ending(merging):\n",
+        "        if type(body) is Erase:\n            return False\n        if is_ending(merging):\n",
     ),
     Planted(
         "a restore forgets who is suppressed",

@@ -8,7 +8,7 @@ from app.errors import StateError, StateErrorReason
 from app.profiles import codec, seen
 from app.profiles.codec import CorruptProfile
 from app.profiles.state import Profile
-from app.profiles.store import META, PROFILE, TIMER, timer_key
+from app.profiles.store import META, PROFILE, SPLIT, TIMER, timer_key
 from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.restoring import LogFacts, apply, check, meta_of
 from tests.simulation.store import SimStore
@@ -78,6 +78,13 @@ def test_meta_and_catalogue_come_back_and_tombstones_are_passed_over() -> None:
     apply(store, [(META, Meta(src_next=8).encode())], 12)
     assert meta_of(store) == newest
     assert store.log_offset() == 12
+
+
+def test_splits_under_way_come_back_and_those_that_are_over_go() -> None:
+    store = SimStore()
+    apply(store, [(SPLIT + b"one", b"1"), (SPLIT + b"two", b"2")], 1)
+    apply(store, [(SPLIT + b"one", None)], 2)
+    assert [*store.keys(SPLIT)] == [SPLIT + b"two"]
 
 
 def test_a_damaged_record_is_not_written_down() -> None:

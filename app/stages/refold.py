@@ -1,0 +1,271 @@
+"""A profile folded anew from the log, as two: what is left of it without an identifier, and what that takes with it.
+
+An event goes with the identifier if it names it. Events of all profiles that became part of this one are folded as if
+it had had them all from the start, in the order in which `events.raw` got them, by the definitions that were in force.
+
+Where the log no longer reaches back to the profile's beginning, its state is more than the log can tell. Of each cell
+that the log alone would have just as the profile has it, the log tells all; any other stays with the profile as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+
+from app.compute.accounts import collect
+from app.compute.apply import Application
+from app.definitions.checker import compile_ready
+from app.definitions.compiler import compile_plan
+from app.definitions.model import Catalog
+from app.definitions.plan import Plan
+from app.events.dates import instant
+from app.events.model import Message
+from app.identity.rules import Identifier
+from app.profiles.merging import Merging
+from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
+from app.profiles.state import Profile
+from app.stages.envelope import Body, CatalogChange, Event, Import, decode
+from app.stages.merging import hashes_of, unpack
+from app.stages.records import InRecord
+
+
+@dataclass(slots=True)
+class Refolded:
+    """What came of it. The profiles are as they are packed for an import."""
+
+    left: Profile
+    """Cells, custom traits and identifiers of the profile without the identifier."""
+    taken: Profile
+    """The same of the identifier; what was emitted is what it has been told of the profile."""
+    left_seen: Mapping[int, bytes]
+    """Day → hashes of the messages in it, one after the other; those of the last days."""
+    taken_seen: Mapping[int, bytes]
+    left_events: int
+    taken_events: int
+    of: tuple[str, ...]
+    """Under which names all of these are in the log."""
+    kept: frozenset[str]
+    """Cells that stayed as they were, with what the identifier has in them: the log does not tell all of them."""
+
+
+@dataclass(slots=True)
+class _Fold:
+    """One profile on its way through the log."""
+
+    profile: Profile = field(default_factory=Profile)
+    events: int = 0
+    days: dict[int, set[bytes]] = field(default_factory=dict)
+
+    def seen(self) -> dict[int, bytes]:
+        return {day: b"".join(sorted(hashes)) for day, hashes in sorted(self.days.items())}
+
+
+class Refold:
+    """Takes the records of a profile and of all that became part of it, in the order of `order`.
+
+    Args:
+        partition: The profile's, of `profiles.in`.
+        names: The profile, and all that became part of it.
+        identifier: The one that leaves.
+        held: The profile as it is; not changed.
+        catalog: In force now; used for what is before the first that the log still has.
+        until: The offset in its partition before which records count; None for all. What was taken out of another
+            profile counts wherever it stands: this one waits for it before it is parted.
+        since: `type:value` → ms: what was said before that of an identifier was erased.
+        is_whole: Whether the log of every partition that it is read from begins with its first record.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, names: Collection[str], identifier: Identifier, held: Profile,
+        catalog: Catalog, *, until: int | None, is_whole: bool, since: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self._topic = topic
+        self._partition = partition
+        self._names = frozenset(names)
+        self._identifier = identifier
+        self._held = held
+        parted = dict((held.merging or Merging()).parted)
+        parted.pop(":".join(identifier), None)
+        self._parted = Merging(parted=parted)
+        self._until = until
+        self._since = since or {}
+        self._is_whole = is_whole
+        self._catalog = Catalog() if is_whole else catalog
+        self._plan = _planned(self._catalog)
+        self._left, self._taken, self._all = _Fold(), _Fold(), _Fold()
+        self._of = set(names)
+        self._returned: set[Identifier] = set()
+        """Those that left one of these profiles and came back."""
+        self._together: set[Identifier] = set()
+        """Those that are named together with others."""
+        self._pieces: dict[str, list[Import]] = {}
+        """Of states that were taken out of other profiles, by the name under which they came."""
+
+    def take(self, partition: int, record: InRecord, body: Body) -> None:
+        """The next record."""
+        is_later = partition == self._partition and self._until is not None and record.offset >= self._until
+        if is_later and type(body) is not Import:
+            return
+        if type(body) is CatalogChange:
+            if partition == self._partition and body.catalog != self._catalog:
+                self._change(body.catalog, record.offset)
+        elif type(body) is Import:
+            if body.split == "taken":
+                self._import(partition, record.offset, body)
+        elif type(body) is Event:
+            if len(body.ids) > 1:
+                self._together.update(body.ids)
+            if self._was_erased(body.ids, body.at):
+                # With which of several it had left, its names do not tell.
+                self._is_whole = self._is_whole and len(body.ids) == 1
+            elif self._parted.parted_of(body.ids) is None:
+                self._event(partition, record.offset, body)
+
+    def done(self, at_ms: int) -> Refolded:
+        """What has come of it, at an instant not before that of the last record."""
+        for fold in (self._left, self._taken, self._all):
+            self._application(fold, self._partition, 0).pass_time(at_ms)
+        # With which of two an event left, and whether it came back with that, its names do not tell.
+        self._is_whole = self._is_whole and self._returned.isdisjoint(self._together)
+        kept = frozenset() if self._is_whole else self._kept(at_ms)
+        left = self._left.profile
+        left.cells |= {cell_id: self._held.cells[cell_id] for cell_id in kept if cell_id in self._held.cells}
+        if not self._is_whole:
+            left.traits = self._traits()
+            left.belonging = self._held.belonging  # what it would bring to an account: all of it stays, too
+        left.identifiers = [each for each in self._held.identifiers if each != self._identifier]
+        left.emitted = {}
+        taken = self._taken.profile
+        taken.identifiers = [self._identifier]
+        taken.emitted = dict(self._held.emitted)
+        return Refolded(
+            left, taken, self._left.seen(), self._taken.seen(), self._left.events, self._taken.events,
+            tuple(sorted(self._of)), kept,
+        )  # fmt: skip
+
+    def _change(self, catalog: Catalog, offset: int) -> None:
+        self._catalog, self._plan = catalog, _planned(catalog)
+        for fold in (self._left, self._taken, self._all):
+            if fold.events:
+                self._application(fold, self._partition, offset).refresh()
+
+    def _import(self, partition: int, offset: int, piece: Import) -> None:
+        """A piece of a state; with its last one, all of it is its identifier's."""
+        pieces = self._pieces.setdefault(piece.loser, [])
+        if pieces and len(pieces) == pieces[0].parts:
+            return  # said twice
+        if pieces and piece.part == 0 and piece.id != pieces[0].id:
+            pieces.clear()
+        if piece.part != len(pieces) or (pieces and piece.id != pieces[0].id):
+            return
+        pieces.append(piece)
+        if len(pieces) < piece.parts:
+            return
+        state = unpack([each.data for each in pieces])
+        (identifier,) = state.identifiers
+        if not self._names.isdisjoint(piece.of):
+            # Its events are here by themselves, or some of them are: parts that were parted again and came together.
+            self._is_whole = self._is_whole and self._names.issuperset(piece.of)
+            self._returned.add(identifier)
+            return
+        if self._was_erased([identifier], piece.at) or self._parted.parted_of([identifier]) is not None:
+            return
+        mine = self._taken if identifier == self._identifier else self._left
+        self._of.update(piece.of)
+        for day, packed in piece.seen.items():
+            mine.days.setdefault(day, set()).update(hashes_of(packed))
+        for fold in (mine, self._all):
+            application = self._application(fold, partition, offset)
+            application.pass_time(max(piece.at, state.clock))
+            application.absorb(unpack([each.data for each in pieces]), "split")
+
+    def _was_erased(self, ids: Iterable[Identifier], at_ms: int) -> bool:
+        return bool(self._since) and any(at_ms < self._since.get(":".join(each), at_ms) for each in ids)
+
+    def _event(self, partition: int, offset: int, event: Event) -> None:
+        goes = self._identifier in event.ids
+        mine = self._taken if goes else self._left
+        day, hashed = event.at // DAY_MS, id_hash(event.id)
+        for near in (day - 1, day, day + 1):
+            if any(hashed in fold.days.get(near, ()) for fold in (self._left, self._taken)):
+                return  # passed on, or sent twice
+        mine.days.setdefault(day, set()).add(hashed)
+        for gone in [each for each in mine.days if each < day - DAYS_KEPT]:
+            del mine.days[gone]
+        message: Message = orjson.loads(memoryview(event.message))
+        claimed = instant(message.get("timestamp"))
+        own_ms = claimed if claimed is not None and claimed <= event.at else event.at
+        for fold in (mine, self._all):
+            fold.events += 1
+            ids = [self._identifier] if goes and fold is mine else event.ids
+            application = self._application(fold, partition, offset)
+            application.pass_time(event.at)
+            application.message(message, own_ms, ids, received_ms=event.at, repeat=False)
+            if event.name is not None and event.name in self._plan.collective:
+                collect(application, message, own_ms, event.name)
+
+    def _application(self, fold: _Fold, partition: int, offset: int) -> Application:
+        """What applies a record; its changes are nobody's."""
+        return Application(self._plan, fold.profile, "", "", (self._topic, partition, offset))
+
+    def _kept(self, at_ms: int) -> frozenset[str]:
+        """Cells that the log alone does not tell, or not as the profile has them."""
+        there, told = self._held.cells, self._all.profile.cells
+        found: set[str] = set()
+        for cell_id in there.keys() | told.keys():
+            cell = self._plan.cells.get(cell_id)
+            if cell is not None:
+                ours, theirs = (
+                    _copied(cell.kind.advance(_copied(each[cell_id]), at_ms)) if cell_id in each else None
+                    for each in (there, told)
+                )
+                if ours != theirs:
+                    found.add(cell_id)
+        for cell_id in found:
+            self._left.profile.cells.pop(cell_id, None)
+        return frozenset(found)
+
+    def _traits(self) -> dict[str, list[Any]]:
+        """Those whose last writer the log has are as it tells; others are from before it."""
+        left = dict(self._left.profile.traits)
+        for key, written in self._held.traits.items():
+            told = self._all.profile.traits.get(key)
+            if told is None or told[:2] != written[:2]:
+                left[key] = written
+        return left
+
+
+def _copied(cell: Any) -> Any:
+    """As it is stored: to be compared, and advanced without a change to the profile's own."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(cell))
+
+
+def _planned(catalog: Catalog) -> Plan:
+    ready, _ = compile_ready(catalog.definitions)
+    return compile_plan(ready)
+
+
+def order(record: InRecord, body: Body) -> int:
+    """Records of several partitions are taken in the order of this; those of one stay as they are."""
+    if type(body) is Event:
+        return body.at
+    return max(record.timestamp, body.at) if type(body) is Import else record.timestamp
+
+
+def wanted(record: InRecord, keys: frozenset[bytes]) -> Body | None:
+    """What a record says that a profile is folded from; None for any other.
+
+    Args:
+        keys: The profile's, and those of all that became part of it.
+    """
+    if record.key is not None and record.key not in keys:
+        return None
+    try:
+        body = decode(record.value)
+    except (ValueError, RecursionError):
+        return None  # a dead letter long ago
+    return body if type(body) in (Event, Import, CatalogChange) else None

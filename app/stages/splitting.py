@@ -1,0 +1,103 @@
+"""Splits: one identifier leaves a profile and makes one of its own, each with the events that are its.
+
+    link ──┬─ part ───► profile: parks what comes ··· import (what is left of it) ─► in its place; then what it parked
+           └─ absorb ─► the new profile: waits ······ import (what was taken out)  ─► as in a merge
+
+A state cannot be subtracted from, so both are folded anew from the log (`app.stages.refold`) by the worker that has the
+profile, for as long as the partition's state says that the split is under way. What reaches the profile later and names
+the identifier is passed on: it belongs to whom the identifier makes now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from app.identity.rules import Identifier
+from app.profiles.merging import Merging
+from app.profiles.store import SPLIT
+from app.stages.envelope import Absorb, Body, Event, Part, event
+
+_MARK = "spl_"
+
+
+def left_of(split_id: str) -> str:
+    """By what name a profile waits for what is left of it."""
+    return f"{split_id}/left"
+
+
+def taken_of(split_id: str) -> str:
+    """By what name the new profile waits for what was taken out."""
+    return f"{split_id}/taken"
+
+
+def split_key(split_id: str) -> bytes:
+    """The key of a split that is under way in a partition."""
+    return SPLIT + split_id.encode()
+
+
+def family(profile: str, merging: Merging | None) -> list[str]:
+    """A profile and all that became part of it: under their names its events are in the log."""
+    absorbed = merging.absorbed if merging is not None else ()
+    return [profile, *(each for each in absorbed if not each.startswith(_MARK))]
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A split whose profile waits for what is left of it: the value of its key."""
+
+    profile: str
+    offset: int
+    """Of the `part` record in `profiles.in`: what came before it is folded anew."""
+    part: Part
+
+    @property
+    def id(self) -> str:
+        return self.part.id
+
+    @property
+    def identifier(self) -> Identifier:
+        return self.part.ids[0]
+
+    def encode(self) -> bytes:
+        return msgspec.msgpack.encode([self.profile, self.offset, self.part])
+
+    @staticmethod
+    def decode(data: bytes) -> UnderWay:
+        profile, offset, part = msgspec.msgpack.decode(data, type=tuple[str, int, Part])
+        return UnderWay(profile, offset, part)
+
+
+def is_under_way(merging: Merging) -> bool:
+    """Whether the profile waits for what is left of it, and for nothing else: what left has a profile of its own."""
+    return len(merging.waiting) == 1 and merging.waiting[0].startswith(_MARK) and merging.waiting[0].endswith("/left")
+
+
+def begin(key: bytes, merging: Merging, offset: int, part: Part) -> UnderWay | None:
+    """The profile waits from here on; None where it has, or has had, the split already."""
+    name = left_of(part.id)
+    if name in merging.waiting or name in merging.absorbed:
+        return None
+    kind, value = part.ids[0]
+    merging.parted[f"{kind}:{value}"] = part.into, part.number
+    merging.waiting.append(name)
+    merging.is_parting = True
+    return UnderWay(key.decode(), offset, part)
+
+
+def brings_back(body: Body, key: bytes) -> bool:
+    """Whether somebody who has left may be back with this: a merge, or a part that leads to the profile itself."""
+    return type(body) is Absorb or (type(body) is Part and body.into.encode() == key)
+
+
+def came_back(merging: Merging, part: Part) -> bool:
+    """An identifier is the profile's again, as a new one: whom it had made was erased. Gives whether it had left."""
+    kind, value = part.ids[0]
+    return merging.parted.pop(f"{kind}:{value}", None) is not None
+
+
+def readdressed(body: Event, ids: Sequence[Identifier]) -> bytes:
+    """An event's value for a profile that has just these of its identifiers."""
+    return event(body.at, body.id, body.type, body.name, ids, bytes(memoryview(body.message)))

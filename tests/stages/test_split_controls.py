@@ -1,0 +1,145 @@
+"""The checks of splits are checked: planted bugs, each a patch on a copy of the code, must turn them red."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.planted import Planted, copied, planted_in
+
+PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null"]
+STORIES, ERASING = "tests/stages/test_splitting.py", "tests/stages/test_split_erasing.py"
+PLANTED = [
+    Planted(
+        "nothing waits while a profile is parted",
+        "app/stages/splitting.py",
+        "    merging.waiting.append(name)\n",
+        "",
+    ),
+    Planted(
+        "what is sent twice is folded twice",
+        "app/stages/refold.py",
+        "        mine.days.setdefault(day, set()).add(hashed)\n",
+        "",
+    ),
+    Planted(
+        "what was folded from the log is not known by its id",
+        "app/stages/merging.py",
+        "        self.take_ids(key, body)\n        for each in merging.parked:",
+        "        for each in merging.parked:",
+    ),
+    Planted(
+        "what has come back is still passed on",
+        "app/profiles/merging.py",
+        "each for each in found if each[0] not in here",
+        "each for each in found",
+    ),
+    Planted(
+        "a merge does not wait for the split before it",
+        "app/stages/merging.py",
+        "if type(body) in (Event, Absorb, Merge, Import, Part, Erase):",
+        "if type(body) is Event:",
+    ),
+    Planted(
+        "an event that names others, too, stays",
+        "app/stages/refold.py",
+        "goes = self._identifier in event.ids",
+        "goes = event.ids == [self._identifier]",
+    ),
+    Planted(
+        "who had left before is folded in again",
+        "app/stages/refold.py",
+        "            elif self._parted.parted_of(body.ids) is None:",
+        "            else:",
+    ),
+    Planted(
+        "records behind the split count before it, too",
+        "app/stages/refold.py",
+        "        if is_later and type(body) is not Import:",
+        "        if False:",
+    ),
+    Planted(
+        "who leaves takes the identifiers of the others along",
+        "app/stages/splitting.py",
+        "return event(body.at, body.id, body.type, body.name, ids,",
+        "return event(body.at, body.id, body.type, body.name, body.ids,",
+    ),
+]
+
+OF_ERASURES = [
+    Planted(
+        "what was erased is folded again",
+        "app/stages/refold.py",
+        "if self._was_erased(body.ids, body.at):",
+        "if False:",
+    ),
+    Planted(
+        "an import of what was erased is folded again",
+        "app/stages/refold.py",
+        "if self._was_erased([identifier], piece.at) or ",
+        "if ",
+    ),
+    Planted(
+        "nobody says since when an identifier is new",
+        "app/stages/link.py",
+        "since = graph.nodes[profile].reborn()",
+        "since = {}",
+    ),
+    Planted(
+        "whom an erased one had made gets the events of the new one",
+        "app/stages/link.py",
+        "            work.emit(topic, target, (key, back, _JSON))\n",
+        "            pass\n",
+    ),
+    Planted(
+        "an erasure does not wait for the split before it",
+        "app/stages/merging.py",
+        "return type(body) is not Erase\n",
+        "return type(body) is not Erase\n        if type(body) is Erase:\n            return False\n",
+    ),
+    Planted(
+        "an erasure that was parked is forgotten by who hands over",
+        "app/stages/merging.py",
+        "if type(what) is Erase:  #",
+        "if False:  #",
+    ),
+    Planted(
+        "an import behind an erasure is dropped",
+        "app/stages/merging.py",
+        "if type(body) is Import:  #",
+        "if False:  #",
+    ),
+    Planted(
+        "a split stays behind when its profile is erased",
+        "app/stages/erasing.py",
+        "        folding.work.writes.update(dict.fromkeys(self._splits(key)))\n",
+        "",
+    ),
+    Planted(
+        "a suppressed identifier is taken out",
+        "app/stages/link.py",
+        "elif batch.regulator.bars([identifier]):",
+        "elif False:",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("planted"))
+
+
+FOUND_BY = [*((each, STORIES) for each in PLANTED), *((each, ERASING) for each in OF_ERASURES)]
+
+
+@pytest.mark.parametrize(("planted", "tests"), FOUND_BY, ids=[planted.name for planted, _ in FOUND_BY])
+def test_planted_bug_turns_a_story_red(planted: Planted, tests: str, copy: Path) -> None:
+    with planted_in(copy, planted):
+        done = subprocess.run(
+            [sys.executable, *PYTEST, tests],
+            cwd=copy, capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+    assert done.returncode == 1, f"the stories did not notice: {planted.name}\n{done.stdout}{done.stderr}"
