@@ -1,6 +1,6 @@
 """Vendors that are ill, each in its way, in a process of their own: `python -m tests.delivery.sick` until stdin ends.
 
-The first line on stdout is JSON: name → URL.
+With `well` behind it, one vendor that answers at once. The first line on stdout is JSON: name → URL.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ SICK: dict[str, Callable[[Arrival], Reply]] = {
 }
 
 
-async def main() -> None:
+WELL: dict[str, Callable[[Arrival], Reply]] = {"well": lambda arrival: Reply()}
+
+
+async def main(scripts: dict[str, Callable[[Arrival], Reply]]) -> None:
     async with AsyncExitStack() as stack:
-        vendors = {name: await stack.enter_async_context(Vendor(script)) for name, script in SICK.items()}
+        vendors = {name: await stack.enter_async_context(Vendor(script)) for name, script in scripts.items()}
         print(json.dumps({name: vendor.url for name, vendor in vendors.items()}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(WELL if "well" in sys.argv else SICK))

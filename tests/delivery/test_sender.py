@@ -125,6 +125,40 @@ def test_unreadable_records_are_buried_before_the_batch_is_taken():
     run_jumping(main())
 
 
+def test_a_large_batch_is_taken_in_parts_between_which_others_run():
+    async def main() -> None:
+        made = Rig(webhook(), unreachable, clock=LoopClock(), settings=SETTINGS)
+        made.sender.assign(0, 0)
+        seen: list[int] = []
+
+        async def others() -> None:
+            while True:
+                seen.append(made.lane.pending)
+                await asyncio.sleep(0)
+
+        task = asyncio.ensure_future(others())
+        await made.sender.take(0, [record(offset, f"p{offset}") for offset in range(350)])
+        task.cancel()
+        assert made.lane.pending == 350
+        assert set(seen) - {0} == {100, 200, 300}
+
+    run_jumping(main())
+
+
+def test_what_is_left_of_a_batch_is_dropped_when_its_partition_is_revoked():
+    async def main() -> None:
+        made = Rig(webhook(), unreachable, clock=LoopClock(), settings=SETTINGS)
+        made.sender.assign(0, 0)
+        taking = asyncio.ensure_future(made.sender.take(0, [record(offset, f"p{offset}") for offset in range(350)]))
+        await asyncio.sleep(0)
+        made.sender.revoke(0)
+        made.sender.assign(0, 50)
+        await taking
+        assert made.lane.pending == 0
+
+    run_jumping(main())
+
+
 def test_a_full_lane_makes_its_own_topic_wait_and_revocation_sets_it_free():
     async def main() -> None:
         vendor = Vendor(Response(401))
