@@ -105,7 +105,7 @@ class Transport:
             socket_factory=judged_socket,
             limit=0,  # each lane has its own limit of requests in flight
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -113,6 +113,10 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, connect=self._settings.connect_timeout_s),
             trust_env=False,
         )
+        # It would send a PUT, DELETE or GET again at once when the connection is cut: a request that no rate knows of.
+        # There is no public way to say so; a test would notice if this one went.
+        session._retry_connection = False
+        return session
 
 
 READ_SLACK_S = 0.05

@@ -47,6 +47,18 @@ async def test_a_request_arrives_as_it_was_built(transport):
     assert arrival.headers["user-agent"].startswith("Headwater/")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET"])
+async def test_a_request_whose_connection_is_cut_is_not_sent_again(transport, method):
+    """By the client itself: when it is tried again is for the lane, its rate and its order to say."""
+    async with Vendor(lambda arrival: Reply(reset=arrival.attempt > 1)) as vendor:
+        sent = replace(request(vendor.url), method=method)
+        assert isinstance(await transport.send(sent, 5), Response)  # so that there is a connection to reuse
+        answer = await transport.send(sent, 5)
+    assert isinstance(answer, Failure)
+    assert answer.reason is Reason.CONNECTION
+    assert len(vendor.arrivals) == 2
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_loopback_is_never_followed(transport, status):
     async with Vendor() as trap:
