@@ -6,7 +6,7 @@ import time
 from hashlib import md5
 from typing import Any, ClassVar
 
-from tests.vendors.vendor import Answer, Ask, Taken, Vendor, basic, is_bad, person_of, value_of
+from tests.vendors.vendor import STEADY, Answer, Ask, Taken, Vendor, basic, is_bad, person_of, value_of
 
 
 class Braze(Vendor):
@@ -178,6 +178,7 @@ class Mailchimp(Vendor):
     name = "mailchimp"
     per_s = 10
     in_flight_max = 10
+    faults: ClassVar = STEADY
 
     def throttled(self) -> Answer:
         return Answer(403, None, {}, b"")

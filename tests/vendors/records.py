@@ -6,7 +6,7 @@ import time
 from collections import defaultdict, deque
 from typing import ClassVar
 
-from tests.vendors.vendor import Answer, Ask, Vendor, basic, is_bad, person_of, value_of
+from tests.vendors.vendor import STEADY, Answer, Ask, Vendor, basic, is_bad, person_of, value_of
 
 
 class HubSpot(Vendor):
@@ -46,6 +46,7 @@ class Intercom(Vendor):
     per_s = 8
     windows = ((1_666, 10.0),)
     in_flight_max = 8
+    faults: ClassVar = STEADY
     takes_s = 0.05
     LAG_S: ClassVar = 0.3
     """The search finds a contact only so long after it was made."""
@@ -135,6 +136,7 @@ class Pardot(Vendor):
     name = "pardot"
     per_s = 2
     in_flight_max = 5
+    faults: ClassVar = STEADY
     takes_s = 0.1
     CALLS_OF_A_TOKEN: ClassVar = 15
 

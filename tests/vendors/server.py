@@ -23,7 +23,8 @@ TICK_S = 0.01
 WORKERS = 2
 """Each may send at least one request in a second: shares of less are not held together from second to second."""
 WINDOWS_S = (1.0, 3.0)
-"""In which the rate is judged: the longer one shows what lasts, however late the clocks are."""
+"""In which the rate is judged: the longer one shows what lasts, however late the clocks are. A worker that uses the
+rate of all shows only at vendors for whom something is left all the time and who turn nobody away (`STEADY`)."""
 OAUTH = {"client_id": "app", "refresh_token": "canary-refresh"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "amplitude": {"api_key": "canary-amplitude"},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -169,12 +170,15 @@ async def put(deployment: Deployment, events: list[Event]) -> None:
     await deployment.producer.send(outputs)
 
 
-async def behind(deployment: Deployment) -> int:
-    """Payloads that are not settled."""
-    places = [(deployment.topics.destination(name), p) for name in SHARES for p in range(PARTITIONS)]
-    ends = await deployment.admin.end_offsets(places)
-    done = await deployment.admin.committed(group_of(deployment.settings), places)
-    return sum(ends[place] - (done[place] or 0) for place in places)
+async def behind(deployment: Deployment) -> dict[str, int]:
+    """Vendor → payloads that are not settled, where there are any."""
+    places = {(deployment.topics.destination(name), p): name for name in SHARES for p in range(PARTITIONS)}
+    ends = await deployment.admin.end_offsets(list(places))
+    done = await deployment.admin.committed(group_of(deployment.settings), list(places))
+    left: Counter[str] = Counter()
+    for place, name in places.items():
+        left[name] += ends[place] - (done[place] or 0)
+    return dict(+left)
 
 
 async def until_taken(vendors: Vendors, wanted: dict[str, list[int]], share: float) -> None:
@@ -187,14 +191,16 @@ async def until_taken(vendors: Vendors, wanted: dict[str, list[int]], share: flo
 
 
 async def until_settled(deployment: Deployment, workers: list[Worker]) -> None:
-    left = -1
+    left: dict[str, int] = {}
     try:
         async with asyncio.timeout(WAIT_S):
-            while left:
+            while True:
                 left = await behind(deployment)
+                if not left:
+                    return
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        raise AssertionError(f"{left} payloads are not settled\n" + "\n".join(map(Worker.end, workers))) from None
+        raise AssertionError(f"payloads are not settled: {left}\n" + "\n".join(map(Worker.end, workers))) from None
 
 
 async def payloads(deployment: Deployment, topic: str) -> dict[str, dict[str, Any]]:
@@ -277,6 +283,7 @@ async def test_every_vendor_gets_every_change_within_its_limits(
     seed = int(os.environ.get("SEED", randrange(10**6)))
     print(f"seed {seed}")
     wanted = plan(CHANGES, seed)
+    began_s = time.monotonic()
     async with Vendors(seed) as vendors:  # noqa: SIM117 - the document needs its address
         async with deployed(broker.bootstrap, tmp_path, document(topics, broker.bootstrap, vendors)) as deployment:
             await deployment.start()
@@ -305,7 +312,8 @@ async def test_every_vendor_gets_every_change_within_its_limits(
         print(
             f"{name:10} {len(vendor.taken):6} taken {len(dead[name]):4} dead {repeats[name]:4} repeated"
             f" {len(vendor.stamps):6} requests, most in 1 s {most_within(vendor.stamps, 1.0):3} of {vendor.per_s:3},"
-            f" at once {vendor.at_once_max:2} of {vendor.in_flight_max:2}, {dict(vendor.told)}"
+            f" at once {vendor.at_once_max:2} of {vendor.in_flight_max:2}, last one taken after"
+            f" {vendor.taken[-1].at_s - began_s:.0f} s, {dict(vendor.told)}"
         )
     for name, vendor in vendors.all.items():
         assert repeats[name] == 0, f"{name}: sent again, though its answer had said that it was taken"

@@ -18,6 +18,9 @@ import orjson
 
 BAD_OF = 40
 """One person in so many is one whom every vendor refuses, in its own way."""
+STEADY = {"down": 1, "lost": 1}
+"""Faults of those who are busy all the time, so that their rate is judged: they turn nobody away without a cause. Their
+sender would keep far below the rate for it, and a worker that uses the rate of all of them would not show."""
 PAGE = b"<html><body>The service is temporarily unavailable.</body></html>"
 
 
