@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from app.kafka.admin import Admin
 from app.observability import logs
-from app.profiles.codec import CorruptProfile
 from app.stages.account_timers import AccountGate
 from app.stream.firing import Fired, Firing, Serving
 from app.stream.passed import Passed
@@ -66,10 +65,7 @@ class AccountPump:
         for partition, served in serving.items():
             pumped = self._pumped[partition]
             until_ms = pumped.gate.until_ms(served.lane.done_next or 0)
-            try:
-                await self._firing.fire(partition, served, pumped.fired, until_ms)
-            except CorruptProfile as error:
-                served.lane.damaged(error)
+            await self._firing.fire(partition, served, pumped.fired, until_ms)
 
     async def _ask(self, partitions: list[int]) -> None:
         if not partitions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from app.kafka.producer import ProduceError, Producer, Record
 from app.observability import logs
+from app.profiles.codec import CorruptProfile
 from app.stages import envelope
 from app.stream.lane import Lane
 from app.stream.store import PartitionStore
@@ -52,7 +53,16 @@ class Firing:
         self._failpoint = failpoint
 
     async def fire(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
-        """Append the timers that are due by an instant, and refreshes where the partition is not behind."""
+        """Append the timers that are due by an instant, and refreshes where the partition is not behind.
+
+        A store that is damaged is mended by the partition's lane, before its next batch.
+        """
+        try:
+            await self._fire(partition, served, fired, until_ms)
+        except CorruptProfile as error:
+            served.lane.damaged(error)
+
+    async def _fire(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
         due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
         # A timer stays in the index until what it did is acknowledged and written.
         fired.passed_ms = max(fired.passed_ms, due[0][0] - 1 if due else until_ms)

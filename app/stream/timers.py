@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from app.clock import Clock
 from app.kafka.admin import Admin
 from app.observability import logs
-from app.profiles.codec import CorruptProfile
 from app.stages.timers import SourceProgress, TimerGate
 from app.stream.firing import Fired, Firing, Serving
 from app.stream.lane import Lane
@@ -93,10 +92,7 @@ class TimerPump:
         for partition, served in serving.items():
             pumped = self._pumped[partition]
             until_ms = pumped.gate.until_ms(served.lane.done_next or 0)
-            try:
-                await self._firing.fire(partition, served, pumped.fired, until_ms)
-            except CorruptProfile as error:
-                served.lane.damaged(error)
+            await self._firing.fire(partition, served, pumped.fired, until_ms)
         self._passed.reached({partition: pumped.fired.passed_ms for partition, pumped in self._pumped.items()})
         if any(served.has_accounts for served in serving.values()):
             await self._passed.tell()
