@@ -233,12 +233,7 @@ def by_chance(seed: int) -> Counter[str]:
     """Definitions and events as the oracle makes them up, of those that refer to no other."""
     random = Random(seed)
     made = scenario(seed, events=22, profiles=3, definitions=10, duplicates=False, scale="seconds")
-    keys = {each.key for each in made.definitions}
-    alone = [
-        each
-        for each in made.definitions
-        if not keys & {found.key for found in references(define(each.key, each.kind, each.scope, each.query).body)}
-    ]
+    alone = self_contained(made.definitions)
     if not alone:
         return Counter()
     family = Family(alone, random, random.choice((2, 3)))
@@ -247,11 +242,21 @@ def by_chance(seed: int) -> Counter[str]:
     return family.seen
 
 
-def run(cases: Callable[[int], Counter[str]], block: int) -> Counter[str]:
+def self_contained(definitions: Sequence[Definition]) -> list[Definition]:
+    """Those that read no other."""
+    keys = {each.key for each in definitions}
+    return [
+        each
+        for each in definitions
+        if not keys & {found.key for found in references(define(each.key, each.kind, each.scope, each.query).body)}
+    ]
+
+
+def run(cases: Callable[[int], Counter[str]], block: int, what: str = "merged") -> Counter[str]:
     """A third of the scenarios.
 
     Returns:
-        How often two cells of a kind were merged.
+        How often cells of a kind were merged, or whatever is done to them.
     """
     seen = Counter[str]()
     for seed in range(FIRST_SEED + block, FIRST_SEED + SCENARIOS, 3):
@@ -260,7 +265,7 @@ def run(cases: Callable[[int], Counter[str]], block: int) -> Counter[str]:
         except Exception as error:
             error.add_note(f"replay with: HEADWATER_SEED={seed} HEADWATER_SCENARIOS=1 pytest -k {cases.__name__}")
             raise
-    print(f"\nfrom seed {FIRST_SEED + block}: merged {dict(seen.most_common())}")
+    print(f"\nfrom seed {FIRST_SEED + block}: {what} {dict(seen.most_common())}")
     return seen
 
 

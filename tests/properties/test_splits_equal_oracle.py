@@ -7,7 +7,7 @@ One seed again: HEADWATER_SEED=1234 HEADWATER_SCENARIOS=1 pytest tests/propertie
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -25,17 +25,17 @@ from app.stages import envelope
 from app.stages.merging import pack, unpack
 from app.stages.refold import Refold
 from tests.compute.test_funnels import QUERIES as FUNNELS
-from tests.oracle.language import define, references
 from tests.oracle.profiles import Record, TraitView, current
 from tests.properties.test_merges_equal_oracle import (
     AUDIENCES,
-    FIRST_SEED,
     INSTANTS,
     SCENARIOS,
     START_MS,
     WINDOWS,
     Family,
     iso,
+    run,
+    self_contained,
 )
 from tests.scenarios import scenario
 from tests.simulation import log
@@ -143,12 +143,7 @@ def by_hand(seed: int) -> Counter[str]:
 def by_chance(seed: int) -> Counter[str]:
     random = Random(seed)
     made = scenario(seed, events=22, profiles=3, definitions=10, duplicates=False, scale="seconds")
-    keys = {each.key for each in made.definitions}
-    alone = [
-        each
-        for each in made.definitions
-        if not keys & {found.key for found in references(define(each.key, each.kind, each.scope, each.query).body)}
-    ]
+    alone = self_contained(made.definitions)
     if not alone:
         return Counter()
     pair = Pair(alone, random)
@@ -158,19 +153,6 @@ def by_chance(seed: int) -> Counter[str]:
     return pair.seen
 
 
-def run(cases: Callable[[int], Counter[str]], block: int) -> Counter[str]:
-    """A third of the scenarios; how often cells of a kind were split."""
-    seen = Counter[str]()
-    for seed in range(FIRST_SEED + block, FIRST_SEED + SCENARIOS, 3):
-        try:
-            seen += cases(seed)
-        except Exception as error:
-            error.add_note(f"replay with: HEADWATER_SEED={seed} HEADWATER_SCENARIOS=1 pytest -k {cases.__name__}")
-            raise
-    print(f"\nfrom seed {FIRST_SEED + block}: split {dict(seen.most_common())}")
-    return seen
-
-
 @pytest.fixture(autouse=True)
 def _short_lists_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "ENTRIES_INLINE_MAX", 2)
@@ -178,11 +160,11 @@ def _short_lists_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("block", range(3))
 def test_splits_by_hand(block: int) -> None:
-    seen = run(by_hand, block)
+    seen = run(by_hand, block, "split")
     every = {"Count", "Total", "WindowCount", "Spanned", "Peaks", "Runs", "SessionFacts", Funnel.__name__}
     assert SCENARIOS < 90 or set(seen) == every, f"never split: {every - set(seen)}"
 
 
 @pytest.mark.parametrize("block", range(3))
 def test_splits_by_chance(block: int) -> None:
-    assert run(by_chance, block) or SCENARIOS < 90
+    assert run(by_chance, block, "split") or SCENARIOS < 90
