@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.activation.outcome import Outcome, Pause, Reason, Rejected, Response, Retry, by_status, unreadable
+from app.activation.outcome import Outcome, Pause, Reason, Rejected, Response, Retry, by_status
 from app.activation.reply import dig, json_or_none, word
 from app.activation.request import Request, form
 from app.activation.settings import Secret
@@ -48,7 +48,7 @@ class TokenFlow:
         text = word(value, self.field)
         if 200 <= response.status <= 299:
             if not text:
-                return unreadable()
+                return Retry(Reason.UNREADABLE)  # however often: that is nothing against the payload that waits for it
             told = dig(value, "expires_in")
             lifetime_s = (
                 float(told) if isinstance(told, int | float) and not isinstance(told, bool) else self.lifetime_s

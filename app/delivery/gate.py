@@ -7,6 +7,10 @@ from enum import Enum, StrEnum, auto
 from app.activation.outcome import Reason
 from app.delivery.breaker import Breaker, BreakerSettings, BreakerState
 
+PROBE_FIRST_S = 10.0
+"""From a pause to its first probe; each later one waits twice as long. Some refusals pass by themselves: a permission
+that has just been given, a token that another program's has replaced. Those that do not must not lock the login."""
+
 
 class LaneState(StrEnum):
     """What an operator sees; a metric label."""
@@ -32,10 +36,16 @@ class Gate:
     """All that can hold a whole lane back, with the clock that stands still while an operator is waited for."""
 
     def __init__(self, breaker: BreakerSettings, *, probe_every_s: float) -> None:
+        """
+        Args:
+            probe_every_s: The longest wait between two probes of a paused lane.
+        """
         self.state = LaneState.RUNNING
         self.reason: Reason | None = None
         self._breaker = Breaker(breaker)
         self._probe_every_s = probe_every_s
+        self._probe_wait_s = 0.0
+        """The last wait for one; 0 before there was any."""
         self._probe_at_s: float | None = None
         """The next probe of a stopped lane; None: only after `resume`."""
         self._probing = False
@@ -87,7 +97,7 @@ class Gate:
             self._probing = False
             if self.state is not LaneState.RUNNING:
                 if failed:
-                    self._probe_at_s = now_s + self._probe_every_s
+                    self._probe_later(now_s)
                 else:
                     self._run(now_s)
         self._breaker.record(failed=failed, probe=probe, now_s=now_s)
@@ -105,7 +115,9 @@ class Gate:
         if probe or self.state is LaneState.RUNNING:
             self.state = state
             self.reason = reason
-            self._probe_at_s = now_s + self._probe_every_s if state is LaneState.PAUSED else None
+            self._probe_at_s = None
+            if state is LaneState.PAUSED:
+                self._probe_later(now_s)
 
     def resume(self, now_s: float) -> None:
         """By hand: one probe at once, and everything when it goes through."""
@@ -114,10 +126,15 @@ class Gate:
         elif self.state is not LaneState.RUNNING:
             self._probe_at_s = now_s
 
+    def _probe_later(self, now_s: float) -> None:
+        self._probe_wait_s = min(self._probe_every_s, 2 * self._probe_wait_s or PROBE_FIRST_S)
+        self._probe_at_s = now_s + self._probe_wait_s
+
     def _run(self, now_s: float) -> None:
         if self._stopped_s is not None:
             self._paused_s += now_s - self._stopped_s
         self._stopped_s = None
+        self._probe_wait_s = 0.0
         self.state = LaneState.RUNNING
         self.reason = None
         self._probe_at_s = None

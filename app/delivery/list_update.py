@@ -31,7 +31,7 @@ class ListLaneSettings:
     first_wait_s: float = 60.0
     """From a list's first member to its first update, so that an audience that comes in goes out whole."""
     probe_every_s: float = 300.0
-    """Between two probes of a paused vendor."""
+    """The longest wait between two probes of a paused vendor."""
     retry: RetrySettings = field(default_factory=RetrySettings)
     """When a run is given up: nothing is lost with it, the next one does what it could not."""
     breaker: BreakerSettings = field(default_factory=BreakerSettings)

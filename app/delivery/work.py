@@ -26,7 +26,7 @@ class LaneSettings:
     parked_items_max: int = 10_000
     """Payloads that wait for a retry or behind one, from which on the lane reads no more."""
     probe_every_s: float = 300.0
-    """Between two probes of a paused destination."""
+    """The longest wait between two probes of a paused destination."""
     brake_window: int = 100
     brake_share_max: float = 0.5
     """The lane stops when more of its last `brake_window` payloads were dead letters."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.activation.outcome import Pause, Reason, Response, Retry, unreadable
+from app.activation.outcome import Pause, Reason, Response, Retry
 from app.activation.settings import Secret
 from app.activation.token import Token, TokenFlow, client_credentials, refresh_token
 
@@ -43,9 +43,9 @@ def test_vendors_that_show_it_otherwise():
         (Response(400, {}, b'"token request is already being processed"'), Retry(Reason.THROTTLED, 5.0)),
         (Response(429, {"retry-after": "3"}), Retry(Reason.THROTTLED, 3.0)),
         (Response(502), Retry(Reason.SERVER_ERROR)),
-        (Response(200, {}, b"{}"), unreadable()),
-        (Response(200, {}, b'{"access_token": true}'), unreadable()),
-        (Response(200, {}, b'{"access_token": "t"'), unreadable()),
+        (Response(200, {}, b"{}"), Retry(Reason.UNREADABLE)),
+        (Response(200, {}, b'{"access_token": true}'), Retry(Reason.UNREADABLE)),
+        (Response(200, {}, b'{"access_token": "t"'), Retry(Reason.UNREADABLE)),
     ],
 )
 def test_what_its_absence_means(response, outcome):

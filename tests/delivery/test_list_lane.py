@@ -170,7 +170,8 @@ def test_a_throttled_vendor_is_left_alone_and_a_paused_one_probed() -> None:
             waits = [round(later - earlier) for earlier, later in pairwise(times)]
             assert waits[0] >= 40
             assert waits[1] < 5
-            assert [300 <= wait < 303 for wait in waits[2:]] == [True, True], waits
+            assert 10 <= waits[2] < 13, waits
+            assert 20 <= waits[3] < 23, waits
             assert vendor.lists == {"l1": {"0@x.org"}}
             assert rig.view().runs[0].status == "done"
 

@@ -253,15 +253,18 @@ class Responsys(Vendor):
     windows = ((400, 60.0),)
     in_flight_max = 3
     faults: ClassVar = {"down": 2, "lost": 1}
+    login = "/rest/api/v1.3/auth/token"
 
     def throttled(self) -> Answer:
         return Answer(429, {"errorCode": "API_LIMIT_EXCEEDED", "title": "API limit", "detail": "wait"})
 
     def serve(self, ask: Ask) -> Answer:
-        if ask.path == "/rest/api/v1.3/auth/token":
+        if ask.path == self.login:
             sound = ask.form == {"user_name": "api", "password": "canary-responsys", "auth_type": "password"}
-            return Answer(200, {"authToken": self.token(), "endPoint": "https://x"}) if sound else Answer(401, {})
-        if ask.headers.get("authorization") != self.current:
+            return (
+                Answer(200, {"authToken": self.sessions.new(), "endPoint": "https://x"}) if sound else Answer(401, {})
+            )
+        if self.sessions.call(ask.headers.get("authorization", "")) != "good":
             return Answer(401, {"errorCode": "TOKEN_EXPIRED", "title": "Token expired"})
         if ask.path not in ("/rest/api/v1.3/lists/CONTACTS/members", "/rest/asyncApi/v1.3/lists/CONTACTS/members"):
             return Answer(404)

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict, deque
 from typing import ClassVar
 
-from tests.vendors.vendor import STEADY, Answer, Ask, Vendor, basic, is_bad, person_of, value_of
+from tests.vendors.vendor import STEADY, Answer, Ask, Vendor, basic, bearer, is_bad, person_of, value_of
 
 
 class HubSpot(Vendor):
@@ -90,26 +90,22 @@ class Marketo(Vendor):
     windows = ((100, 20.0),)
     in_flight_max = 10
     body_bytes_max = 1_000_000
-    CALLS_OF_A_TOKEN: ClassVar = 25
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self._calls = 0
+    login = "/identity/oauth/token"
+    calls_of_a_token = 25
 
     def throttled(self) -> Answer:
         return self._error("615", "Concurrent access limit reached")
 
     def serve(self, ask: Ask) -> Answer:
-        if ask.path == "/identity/oauth/token":
+        if ask.path == self.login:
             if ask.asked != {"grant_type": "client_credentials", "client_id": "app", "client_secret": "canary-marketo"}:
                 return Answer(401, {"error": "invalid_client"})
-            self._calls = 0
-            return Answer(200, {"access_token": self.token(), "token_type": "bearer", "expires_in": 3_599})
-        self._calls += 1
-        if ask.headers.get("authorization") != f"Bearer {self.current}":
-            return self._error("601", "Access token invalid")
-        if self._calls > self.CALLS_OF_A_TOKEN:
-            return self._error("602", "Access token expired")
+            return Answer(200, {"access_token": self.sessions.new(), "token_type": "bearer", "expires_in": 3_599})
+        match self.sessions.call(bearer(ask)):
+            case "unknown":
+                return self._error("601", "Access token invalid")
+            case "ended":
+                return self._error("602", "Access token expired")
         if (ask.method, ask.path) != ("POST", "/rest/v1/leads.json"):
             return Answer(404)
         inputs = ask.json["input"]
@@ -138,21 +134,16 @@ class Pardot(Vendor):
     in_flight_max = 5
     faults: ClassVar = STEADY
     takes_s = 0.1
-    CALLS_OF_A_TOKEN: ClassVar = 15
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self._calls = 0
+    login = "/services/oauth2/token"
+    calls_of_a_token = 15
 
     def throttled(self) -> Answer:
         return Answer(400, {"code": 66, "message": "You have exceeded your concurrent request limit"})
 
     def serve(self, ask: Ask) -> Answer:
-        if ask.path == "/services/oauth2/token":
-            self._calls = 0
+        if ask.path == self.login:
             return refreshed(self, ask, "canary-pardot")
-        self._calls += 1
-        if ask.headers.get("authorization") != f"Bearer {self.current}" or self._calls > self.CALLS_OF_A_TOKEN:
+        if self.sessions.call(bearer(ask)) != "good":
             return Answer(401, {"code": 184, "message": "access_token is invalid, unknown, or malformed"})
         if ask.headers.get("pardot-business-unit-id") != "0Uv000000000001AAA":
             return Answer(403, None, {}, b'<?xml version="1.0"?><rsp stat="fail"><err code="181">no</err></rsp>')
@@ -169,21 +160,16 @@ class Salesforce(Vendor):
     name = "salesforce"
     per_s = 5
     in_flight_max = 5
-    CALLS_OF_A_TOKEN: ClassVar = 20
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self._calls = 0
+    login = "/services/oauth2/token"
+    calls_of_a_token = 20
 
     def throttled(self) -> Answer:
         return Answer(503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "busy"}])
 
     def serve(self, ask: Ask) -> Answer:
-        if ask.path == "/services/oauth2/token":
-            self._calls = 0
+        if ask.path == self.login:
             return refreshed(self, ask, "canary-salesforce")
-        self._calls += 1
-        if ask.headers.get("authorization") != f"Bearer {self.current}" or self._calls > self.CALLS_OF_A_TOKEN:
+        if self.sessions.call(bearer(ask)) != "good":
             return Answer(401, [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}])
         start = "/services/data/v60.0/composite/sobjects/Contact/UserId__c"
         if (ask.method, ask.path) != ("PATCH", start):
@@ -209,16 +195,17 @@ class Sfmc(Vendor):
     name = "sfmc"
     per_s = 20
     in_flight_max = 10
+    login = "/v2/token"
 
     def throttled(self) -> Answer:
         return Answer(429, {"errorcode": 50100, "message": "rate", "retryAfter": 1}, {"Retry-After": "1"})
 
     def serve(self, ask: Ask) -> Answer:
-        if ask.path == "/v2/token":
+        if ask.path == self.login:
             wanted = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "canary-sfmc"}
             sound = wanted.items() <= ask.json.items()
-            return Answer(200, {"access_token": self.token(), "expires_in": 1_079}) if sound else Answer(401, {})
-        if ask.headers.get("authorization") != f"Bearer {self.current}":
+            return Answer(200, {"access_token": self.sessions.new(), "expires_in": 1_079}) if sound else Answer(401, {})
+        if self.sessions.call(bearer(ask)) != "good":
             return Answer(401, {"errorcode": 0, "message": "Not Authorized"})
         if ask.path not in ("/hub/v1/dataevents/key:Audiences/rowset", "/hub/v1/dataevents/key%3AAudiences/rowset"):
             return Answer(404)
@@ -300,7 +287,7 @@ def refreshed(vendor: Vendor, ask: Ask, secret: str) -> Answer:
     }
     if ask.form != wanted:
         return Answer(400, {"error": "invalid_grant"})
-    return Answer(200, {"access_token": vendor.token(), "instance_url": "https://x.my.salesforce.com"})
+    return Answer(200, {"access_token": vendor.sessions.new(), "instance_url": "https://x.my.salesforce.com"})
 
 
 def failed(code: str) -> dict[str, object]:

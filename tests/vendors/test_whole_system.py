@@ -200,7 +200,14 @@ async def until_settled(deployment: Deployment, workers: list[Worker]) -> None:
                     return
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        raise AssertionError(f"payloads are not settled: {left}\n" + "\n".join(map(Worker.end, workers))) from None
+        told = "\n".join([*stopped(workers), *map(Worker.end, workers)])
+        raise AssertionError(f"payloads are not settled: {left}\n{told}") from None
+
+
+def stopped(workers: list[Worker]) -> list[str]:
+    """Lines that tell of a lane that stopped: no vendor here has a reason to be given up to an operator."""
+    lines = [line for worker in workers for line in worker.log.read_text(errors="replace").splitlines()]
+    return [line for line in lines if "the lane is" in line]
 
 
 async def payloads(deployment: Deployment, topic: str) -> dict[str, dict[str, Any]]:
@@ -303,6 +310,7 @@ async def test_every_vendor_gets_every_change_within_its_limits(
                 await until_settled(deployment, workers)
                 shown = await second.metrics() + second.command_line
                 await second.stop()
+                assert stopped(workers) == []
                 await no_secrets(deployment, workers, shown)
             sent = {name: await payloads(deployment, topics.destination(name)) for name in SHARES}
             dead = {name: await payloads(deployment, topics.destination_dead(name)) for name in SHARES}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
 import orjson
@@ -97,6 +97,30 @@ def value_of(fields: Mapping[str, object]) -> int:
     return int(found)
 
 
+class Sessions:
+    """The access tokens that a vendor has given: all of them are good, each for so many calls.
+
+    That a new one ends those before it is said of none of the vendors here.
+    """
+
+    def __init__(self, name: str, calls_max: int) -> None:
+        self._name = name
+        self._calls_max = calls_max
+        self._left: dict[str, int] = {}
+
+    def new(self) -> str:
+        token = f"canary-token-{self._name}-{len(self._left) + 1}"
+        self._left[token] = self._calls_max
+        return token
+
+    def call(self, token: str) -> Literal["good", "ended", "unknown"]:
+        """One more with this token."""
+        if token not in self._left:
+            return "unknown"
+        self._left[token] -= 1
+        return "good" if self._left[token] >= 0 else "ended"
+
+
 class Vendor:
     """One vendor; its class says what its documentation says."""
 
@@ -108,6 +132,9 @@ class Vendor:
     in_flight_max: ClassVar[int]
     body_bytes_max: ClassVar[int] = 10_000_000
     takes_s: ClassVar[float] = 0.02
+    login: ClassVar[str] = ""
+    """The path where tokens are given. It is another service than the rest, with none of its ways to throttle."""
+    calls_of_a_token: ClassVar[int] = 10**9
     faults: ClassVar[Mapping[str, int]] = {"throttle": 2, "down": 1, "lost": 1}
     """Fault → of how many in a hundred requests."""
 
@@ -125,7 +152,7 @@ class Vendor:
         """Fault → how often."""
         self.at_once = 0
         self.at_once_max = 0
-        self.tokens = 0
+        self.sessions = Sessions(self.name, self.calls_of_a_token)
         self._recent: deque[float] = deque()
         self._now: list[Taken] = []
 
@@ -166,7 +193,7 @@ class Vendor:
             self.passed_limits.append(f"{len(ask.body)} bytes")
             return Answer(413, {"message": "too large"})
         fault = self._fault()
-        if fault == "throttle":
+        if fault == "throttle" and ask.path != self.login:
             return self.throttled()
         if fault == "down":
             date = formatdate(time.time() + 1, usegmt=True)
@@ -186,15 +213,6 @@ class Vendor:
         one = Taken(kind, person, value, time.monotonic(), told)
         self.taken.append(one)
         self._now.append(one)
-
-    def token(self) -> str:
-        self.tokens += 1
-        return f"canary-token-{self.name}-{self.tokens}"
-
-    @property
-    def current(self) -> str:
-        """The token that was given last."""
-        return f"canary-token-{self.name}-{self.tokens}"
 
     def _above(self, now_s: float) -> bool:
         """Whether one of its own limits is passed; those turned away do not count."""
@@ -216,6 +234,12 @@ class Vendor:
                 return fault
             drawn -= percent
         return ""
+
+
+def bearer(ask: Ask) -> str:
+    """The token of bearer authentication; empty without."""
+    kind, _, token = ask.headers.get("authorization", "").partition(" ")
+    return token if kind == "Bearer" else ""
 
 
 def basic(ask: Ask) -> str:
