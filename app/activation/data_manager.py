@@ -42,6 +42,8 @@ MINUTE_S, DAY_S = 60.0, 3_600.0
 """A day's quota ends at midnight in California: asked again every hour."""
 DURATION_S = 540 * 86_400
 VIOLATION = re.compile(r"audience_?[mM]embers(?:\.audience_members)?\[(\d+)\]")
+VENDOR, ACCOUNT_SETTINGS = "google_data_manager", ("client_id",)
+"""The limits are a cloud project's, whatever product the lists are for; a client belongs to one."""
 LIMITS = Limits(requests_per_s=4, in_flight_max=4, body_bytes_max=16_000_000, reply_bytes_max=4_000_000)
 ENRICH = ("phone", "first_name", "last_name", "country", "postcode")
 Consent = Literal["CONSENT_GRANTED", "CONSENT_DENIED"]

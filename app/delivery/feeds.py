@@ -101,7 +101,7 @@ class Feeds:
     Args:
         senders: By topic.
         hold: Called with a partition and whether it must not be fetched.
-        shared: Told, after each assignment, how many partitions of each topic are held here.
+        shared: Told, after each assignment, which partitions of each topic are held here.
         notes: Reads them; must not raise.
     """
 
@@ -109,7 +109,7 @@ class Feeds:
         self,
         senders: Mapping[str, Receiver],
         hold: Callable[[TP, bool], None],
-        shared: Callable[[Mapping[str, int]], None],
+        shared: Callable[[Mapping[str, frozenset[int]]], None],
         notes: Notes,
     ) -> None:
         self._senders = senders
@@ -146,7 +146,8 @@ class Feeds:
         }
         for sender in self._senders.values():
             sender.go_on()
-        self._shared({topic: sum(tp.topic == topic for tp in wanted) for topic in self._senders})
+        held = {topic: frozenset(tp.partition for tp in wanted if tp.topic == topic) for topic in self._senders}
+        self._shared(held)
 
     def waiting(self, topic: str) -> int:
         """A topic's records that its lane has not taken yet."""

@@ -216,6 +216,11 @@ class Lane:
         self._sort(self._fresh)
         return bool(self._freed or self._fresh or self._is_due(now_s) or self._first_of_backlog())
 
+    @property
+    def urgent(self) -> bool:
+        """Whether more waits than a backlog."""
+        return bool(self._fresh or self._freed or self._due)
+
     def wake_s(self) -> float | None:
         """When to ask `ready` again if nothing happens before; None: something has to happen."""
         opens_s = self._gate.wake_s()

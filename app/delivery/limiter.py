@@ -1,6 +1,7 @@
 """This worker's share of a destination's rate, evenly paced."""
 
 import asyncio
+from collections.abc import Collection
 
 from aiolimiter import AsyncLimiter
 
@@ -33,9 +34,9 @@ class Limiter:
         self._pace: AsyncLimiter | None = None
         self._changed = asyncio.Event()
 
-    def set_share(self, held: int, partitions: int) -> None:
-        """How many of the topic's partitions this worker holds."""
-        self._wanted = held / partitions
+    def set_share(self, held: Collection[int], places: int) -> None:
+        """Which of the partitions this worker has."""
+        self._wanted = len(held) / places
         if self._wanted < self._share:
             self._share = self._wanted
             self._pace = None

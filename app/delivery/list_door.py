@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.activation.destination import Attempt, Conversation
-from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Rejected, Response, Retry
+from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Response, Retry
 from app.activation.request import Request
 from app.clock import Clock
 from app.delivery.exchange import Ended, Exchanges
 from app.delivery.gate import Gate, LaneState, Permission
+from app.delivery.slots import Slots
 from app.observability import logs
 
 log = logs.get("lists")
@@ -37,9 +38,15 @@ class Door:
 
     def __init__(
         self, name: str, exchanges: Exchanges, gate: Gate, clock: Clock, sleep: Callable[[float], Awaitable[None]],
-        *, in_flight_max: int, hold_s_max: float,
+        *, in_flight_max: int, hold_s_max: float, account: Slots,
     ) -> None:  # fmt: skip
+        """
+        Args:
+            account: Shared with those who use the same vendor account.
+        """
         self._slots = asyncio.Semaphore(in_flight_max)
+        self._account = account
+        account.listen(self._hold)
         self._name = name
         self._exchanges = exchanges
         self._gate = gate
@@ -53,21 +60,29 @@ class Door:
         `talk` or `unused` follows.
         """
         await self._slots.acquire()
-        probe = False
+        probe = admitted = False
         try:
             while (permission := self._gate.permission(self._clock.monotonic_s())) is Permission.SHUT:
                 await self._sleep(LOOK_EVERY_S)
             if permission is Permission.PROBE:
                 self._gate.probe_sent()
                 probe = True
+            await self._account.take()
+            admitted = True
             await self._exchanges.turn()
         except BaseException:
-            self.unused(probe)
+            if admitted:
+                self._account.give_back()
+            self._leave(probe)
             raise
         return probe
 
     def unused(self, probe: bool) -> None:
         """There was nothing to say after all."""
+        self._account.give_back()
+        self._leave(probe)
+
+    def _leave(self, probe: bool) -> None:
         self._slots.release()
         if probe:
             self._gate.probe_unsent()
@@ -76,15 +91,28 @@ class Door:
         self, begin: Callable[[Attempt], Generator[Request, Response, T | Outcome]], *, probe: bool
     ) -> Said[T]:
         """Hold a conversation to its end; its first turn has been taken."""
-        heard = _Listening(begin(self._exchanges.attempt()))
+        heard, sent_s = _Listening(begin(self._exchanges.attempt())), self._clock.monotonic_s()
         try:
             ended = await self._exchanges.carry(heard.talk(), lambda: True)
         except BaseException:
             self.unused(probe)
             raise
+        self._account.give_back()
         self._slots.release()
+        self._tell_account(ended, sent_s)
         self._tell_gate(ended, probe=probe)
         return Said(ended, heard.value, heard.requests)
+
+    def _hold(self, seconds: float) -> None:
+        self._gate.hold(self._clock.monotonic_s() + min(seconds, self._hold_s_max))
+
+    def _tell_account(self, ended: Ended, sent_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        match ended.outcome:
+            case Retry(Reason.THROTTLED, after_s, _):
+                self._account.throttled(sent_s=sent_s, now_s=now_s, after_s=after_s)
+            case Delivered() | Rejected() | Partial() if ended.heard:
+                self._account.went_through(sent_s=sent_s, now_s=now_s)
 
     def _tell_gate(self, ended: Ended, *, probe: bool) -> None:
         now_s, before = self._clock.monotonic_s(), self._gate.state
@@ -95,10 +123,11 @@ class Door:
         match ended.outcome:
             case Pause(reason) | Disabled(reason):
                 self._gate.stop(LaneState.PAUSED, reason, probe=probe, now_s=now_s)
-            case Retry(_, after_s, _):
+            case Retry(reason, after_s, _):
                 if after_s is not None:
-                    self._gate.hold(now_s + min(after_s, self._hold_s_max))
-                self._gate.answered(failed=True, probe=probe, now_s=now_s)
+                    self._hold(after_s)
+                if probe or reason is not Reason.THROTTLED:  # who has too much to do is not down
+                    self._gate.answered(failed=True, probe=probe, now_s=now_s)
             case _:
                 self._gate.answered(failed=False, probe=probe, now_s=now_s)
         if self._gate.state is not before:

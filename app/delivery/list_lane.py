@@ -23,6 +23,7 @@ from app.delivery.gate import Gate
 from app.delivery.list_door import LOOK_EVERY_S, Door
 from app.delivery.list_table import ListTable, TableBroken
 from app.delivery.list_update import Counted, ListLaneSettings, Means, Update
+from app.delivery.slots import Slots
 from app.delivery.work import Record
 from app.errors import HeadwaterError
 from app.observability import logs
@@ -49,6 +50,8 @@ class Surroundings:
     """(topic, key, value, headers) of a dead letter; returns after the broker's ack."""
     observe: Callable[[Counted], None]
     failpoint: Callable[[str], None]
+    account: Slots
+    """Shared with those who use the same vendor account."""
 
 
 class ListLane:
@@ -78,6 +81,7 @@ class ListLane:
         door = Door(
             name, around.exchanges(self._heard), gate, around.clock, around.sleep,
             in_flight_max=configured.limits.in_flight_max, hold_s_max=settings.retry.retry_after_s_max,
+            account=around.account,
         )  # fmt: skip
         self._means = Means(
             name, self._lists, door, settings, around.clock, around.sleep, around.jitter, around.observe

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from app.activation.destination import Configured
 from app.activation.outcome import Response
 from app.clock import Clock
 from app.delivery import exchange
+from app.delivery.accounts import Account
 from app.delivery.exchange import Deliver, Exchanges
 from app.delivery.list_lane import ListLane, Surroundings
 from app.delivery.list_table import KafkaChangeLog, ListTable, open_table
@@ -34,8 +35,8 @@ class Lists:
 
     def __init__(
         self, options: WorkerOptions, settings: Settings, topics: Topics, producer: Producer, observed: DeliveryMetrics,
-        *, clock: Clock, deliver: Deliver, publish: Publish, turn: Callable[[], Awaitable[None]],
-        age_s: Callable[[], tuple[float, float]], failpoint: Callable[[str], None],
+        *, clock: Clock, deliver: Deliver, publish: Publish, age_s: Callable[[], tuple[float, float]],
+        failpoint: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._options = options
         self._settings = settings
@@ -45,11 +46,10 @@ class Lists:
         self._clock = clock
         self._deliver = deliver
         self._publish = publish
-        self._turn = turn
         self._age_s = age_s
         self._failpoint = failpoint
 
-    def lane(self, name: str, configured: Configured, intervals_s: Mapping[str, float]) -> ListLane:
+    def lane(self, name: str, configured: Configured, intervals_s: Mapping[str, float], account: Account) -> ListLane:
         """One destination's."""
         delivery = self._settings.delivery
         settings = ListLaneSettings(
@@ -61,10 +61,11 @@ class Lists:
             sleep=asyncio.sleep,
             jitter=random.random,
             open_table=lambda: self._open(name),
-            exchanges=lambda heard: self._exchanges(name, configured, heard),
+            exchanges=lambda heard: self._exchanges(name, configured, heard, account),
             publish=self._publish,
             observe=self._observed.lists(name),
             failpoint=self._failpoint,
+            account=account.slots,
         )
         return ListLane(name, configured, intervals_s, around, settings, topics=self._topics)
 
@@ -86,7 +87,9 @@ class Lists:
             message = f"the last good heartbeat is {age_s:.1f} s old: the lists may have another owner by now"
             raise StateError(0, StateErrorReason.FENCED, message)
 
-    def _exchanges(self, name: str, configured: Configured, heard: Callable[[Response], None]) -> Exchanges:
+    def _exchanges(
+        self, name: str, configured: Configured, heard: Callable[[Response], None], account: Account
+    ) -> Exchanges:
         def may_send() -> bool:
             age_s, session_s = self._age_s()
             return age_s < session_s
@@ -97,7 +100,7 @@ class Lists:
                 clock=self._clock,
                 sleep=asyncio.sleep,
                 deliver=self._observed.timed(name, self._deliver),
-                turn=self._turn,
+                turn=lambda: account.turn(lambda: False),
                 may_send=may_send,
                 heard=heard,
             ),

@@ -18,6 +18,7 @@ from app.delivery.gate import Gate
 from app.delivery.guard import Guard
 from app.delivery.limiter import Limiter
 from app.delivery.list_door import Door, Said
+from app.delivery.slots import Slots
 from app.delivery.transport import Transport
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader
@@ -77,7 +78,7 @@ async def _shown(configured: Configured, lists: Lists, door: Door, external: str
 def _door(configured: Configured, transport: Transport) -> Door:
     clock = SystemClock()
     limiter = Limiter(configured.limits.requests_per_s, clock=clock, grow_after_s=0.0)
-    limiter.set_share(1, 1)
+    limiter.set_share(range(1), 1)
     exchanges = Exchanges(
         configured,
         exchange.Surroundings(
@@ -90,4 +91,6 @@ def _door(configured: Configured, transport: Transport) -> Door:
         ),
     )
     gate = Gate(BreakerSettings(in_a_row=10**9, requests_min=10**9), probe_every_s=0.0)
-    return Door(configured.type, exchanges, gate, clock, asyncio.sleep, in_flight_max=1, hold_s_max=0.0)
+    return Door(
+        configured.type, exchanges, gate, clock, asyncio.sleep, in_flight_max=1, hold_s_max=0.0, account=Slots(1)
+    )

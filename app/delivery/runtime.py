@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -16,7 +16,6 @@ from app.delivery.erasures import Erasures
 from app.delivery.feeds import Feeds, Receiver
 from app.delivery.guard import Guard
 from app.delivery.lane import Lane
-from app.delivery.limiter import Limiter
 from app.delivery.list_lane import ListLane
 from app.delivery.list_parts import Lists
 from app.delivery.observe import DeliveryMetrics
@@ -72,24 +71,28 @@ class Runtime:
         self.erasures = Erasures(self.topics.regulations, self.admin, reader, self.clock, self._drop_erased)
         self.transport = Transport(Guard.of(settings.delivery.allow_networks), TransportSettings())
         self.lanes: dict[str, Lane] = {}
-        self.limiters: dict[str, Limiter] = {}
-        """Of lists; the others' are their accounts'."""
         self.watches: list[Watched] = []
-        self.rates: dict[str, float] = {}
         destinations = configuration.destinations(settings)
         sending = {
             name: self._bounded(configured)
             for name, configured in destinations.items()
             if configured.sends  # else the topic itself is the delivery
         }
-        self.accounts: Mapping[str, Account] = accounts(sending, self.clock)
+        intervals_s = configuration.list_intervals(settings)
+        keeping = {name: self._bounded(destinations[name]) for name in intervals_s}
+        self.accounts: Mapping[str, Account] = accounts(
+            sending | keeping, lambda name: 1 if name in keeping else settings.kafka.partitions, self.clock
+        )
         self.senders: Mapping[str, Sender] = {
             self.topics.destination(name): self._sender(name, configured) for name, configured in sending.items()
         }
-        intervals_s = configuration.list_intervals(settings)
+        lists = Lists(
+            options, settings, self.topics, self.producer, self.observed, clock=self.clock,
+            deliver=self.transport.send, publish=self._publish, age_s=self._heartbeat_age_s, failpoint=_failpoint,
+        )  # fmt: skip
         self.lists: Mapping[str, ListLane] = {
-            self.topics.destination(name): self._list_lane(name, destinations[name], intervals_s[name])
-            for name in intervals_s
+            self.topics.destination(name): self._list_lane(lists, name, configured, intervals_s[name])
+            for name, configured in keeping.items()
         }
         self.receivers: Mapping[str, Receiver] = {**self.senders, **self.lists}
         self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share, self._notes)
@@ -127,7 +130,7 @@ class Runtime:
             sleep=asyncio.sleep,
             deliver=self.observed.timed(name, self.transport.send),
             publish=self._publish,
-            turn=account.turn,
+            turn=lambda: account.turn(lambda: lane.urgent),
             may_send=lambda: self.app.heartbeat_age_s() < self.app.session_s,
             failpoint=_failpoint,
         )
@@ -145,15 +148,8 @@ class Runtime:
         for sender in self.senders.values():
             sender.drop_erased()
 
-    def _list_lane(self, name: str, configured: Configured, intervals_s: Mapping[str, float]) -> ListLane:
-        self.rates[name] = configured.limits.requests_per_s
-        limiter = self.limiters[name] = Limiter(self.rates[name], clock=self.clock)
-        lists = Lists(
-            self.options, self.settings, self.topics, self.producer, self.observed, clock=self.clock,
-            deliver=self.transport.send, publish=self._publish, turn=limiter.acquire,
-            age_s=self._heartbeat_age_s, failpoint=_failpoint,
-        )  # fmt: skip
-        lane = lists.lane(name, configured, intervals_s)
+    def _list_lane(self, lists: Lists, name: str, configured: Configured, intervals_s: Mapping[str, float]) -> ListLane:
+        lane = lists.lane(name, configured, intervals_s, self.accounts[name])
         topic = self.topics.destination(name)
         self.watches.append(
             lists.watch(name, lane, lambda: self.feeds.waiting(topic), timeout_s=configured.limits.timeout_s)
@@ -164,17 +160,13 @@ class Runtime:
         """Of the last good one, and how old it may be."""
         return self.app.heartbeat_age_s(), self.app.session_s
 
-    def _share(self, held: Mapping[str, int]) -> None:
+    def _share(self, held: Mapping[str, Collection[int]]) -> None:
         """The share of an account's limits is the share of its destinations' partitions."""
+        mine = {name: held[self.topics.destination(name)] for name in self.accounts}
         for account in {id(one): one for one in self.accounts.values()}.values():
-            partitions = sum(held[self.topics.destination(name)] for name in account.destinations)
-            account.set_share(partitions, len(account.destinations) * self.settings.kafka.partitions)
-        for name, limiter in self.limiters.items():
-            topic = self.topics.destination(name)
-            limiter.set_share(held[topic], 1)
-            self.observed.rate(name, self.rates[name] * held[topic])
+            account.set_share(mine)
         for topic, lane in self.lists.items():
-            lane.own(held[topic] > 0)
+            lane.own(bool(held[topic]))
 
     async def _notes(self, tps: Sequence[TP]) -> Mapping[TP, str]:
         """Without them there is nothing wrong but that some payloads are sent once more."""
@@ -221,7 +213,7 @@ class Runtime:
             stack.push_async_callback(self._stop)
             await self.app.start()
             supervised.append(asyncio.create_task(self._crashed(), name="faust"))
-        log.info("started", health=address, destinations=sorted([*self.lanes, *self.rates]))
+        log.info("started", health=address, destinations=sorted(self.accounts))
         await tasks.first_to_end(supervised, log)
         return EXIT_FAILED
 
@@ -249,7 +241,8 @@ class Runtime:
             self.observed.stalled(max((watch.watchdog.stalled_s for watch in self.watches), default=0.0))
             for name, lane in self.lanes.items():
                 self.observed.lane(name, lane)
-                self.observed.rate(name, self.accounts[name].limiter.pace_per_s)
+            for name, account in self.accounts.items():
+                self.observed.rate(name, account.pace.pace_per_s)
             await asyncio.sleep(1.0)
 
     async def _crashed(self) -> None:

@@ -448,7 +448,7 @@ def test_an_access_token_is_asked_for_and_read_as_documented(name):
     assert isinstance(flow.read(Response(401), 0), Pause)
     assert isinstance(flow.read(Response(429, {"retry-after": "3"}), 0), Retry)
     assert isinstance(flow.read(Response(503), 0), Retry)
-    assert flow.read(Response(200, {}, b"<html>"), 0) == unreadable()
+    assert flow.read(Response(200, {}, b"<html>"), 0) == Retry(Reason.UNREADABLE)
     assert "canary" not in repr(flow)
     configured_ = configured(name, told)
     assert configured_.token_refused(Response(401, {}, orjson.dumps(told.get("refusal", {}))))

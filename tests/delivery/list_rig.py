@@ -20,6 +20,7 @@ from app.delivery.exchange import Exchanges
 from app.delivery.list_lane import ListLane, Surroundings
 from app.delivery.list_table import ListTable
 from app.delivery.list_update import Counted, ListLaneSettings
+from app.delivery.slots import Slots
 from app.delivery.work import Record
 from app.ids import definition_id
 from app.kafka.producer import ProduceError
@@ -127,6 +128,7 @@ class ListRig:
             publish=self._publish,
             observe=self.counted.append,
             failpoint=lambda name: None,
+            account=Slots(configured.limits.in_flight_max),
         )  # fmt: skip
         intervals = {"vip": interval_s, "other": interval_s}
         self.lane = ListLane("ads", configured, intervals, around, ListLaneSettings(), topics=Topics())

@@ -73,7 +73,7 @@ class Report:
 
 def rig(url: str, deliver: Deliver, name: str, per_s: float) -> Rig:
     limiter = Limiter(per_s, clock=SystemClock(), grow_after_s=0.0)
-    limiter.set_share(1, 1)
+    limiter.set_share(range(1), 1)
     made = Rig(
         webhook(url, timeout_s=TIMEOUT_S),
         deliver,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from app.activation.destination import Configured, Request
 from app.activation.destinations import DESTINATIONS
 from app.activation.outcome import Failure, Response
+from app.clock import SystemClock
 from app.delivery.accounts import accounts
 from app.delivery.breaker import BreakerSettings
 from app.delivery.retry import RetrySettings
@@ -44,15 +46,15 @@ class Busy:
 
 
 def rigs(destinations: dict[str, Configured], vendor: Busy) -> list[Rig]:
-    shared = accounts(destinations, LoopClock())
+    shared = accounts(destinations, lambda name: 1, LoopClock())
     made = []
     for name, configured in destinations.items():
         account = shared[name]
-        account.set_share(1, 1)
+        account.set_share({each: {0} for each in destinations})
         made.append(
             Rig(
                 configured, vendor.deliver, clock=LoopClock(), settings=SETTINGS, name=name,
-                turn=account.turn, account=account.slots,
+                turn=partial(account.turn, lambda: True), account=account.slots,
             )
         )  # fmt: skip
         made[-1].sender.assign(0, 0)
@@ -126,7 +128,56 @@ def test_what_makes_an_account():
 
 def test_the_lowest_limits_of_an_accounts_destinations_hold_for_all():
     two = {"a": webhook(requests_per_s=20.0, in_flight_max=2), "b": webhook(requests_per_s=5.0, in_flight_max=8)}
-    found = accounts(two | {"c": webhook("https://else.example/", requests_per_s=7.0)}, LoopClock())
+    else_ = {"c": webhook("https://else.example/", requests_per_s=7.0)}
+    found = accounts(two | else_, lambda name: 4, SystemClock())
     assert found["a"] is found["b"]
-    assert (found["a"].rate_per_s, found["a"].slots.allowed, found["a"].destinations) == (5.0, 2, ("a", "b"))
-    assert (found["c"].rate_per_s, found["c"].destinations) == (7.0, ("c",))
+    found["a"].set_share({"a": {0, 1}, "b": {3}, "c": {0}})
+    assert (found["a"].rate_per_s, found["a"].slots.allowed, [*found["a"].partitions]) == (5.0, 1, ["a", "b"])
+    assert found["c"].rate_per_s == 7.0
+
+
+def test_lists_are_of_the_account_of_events_and_do_not_narrow_its_slots():
+    marketo = {"account_id": "1-A-2", "client_id": "a", "client_secret": "s"}
+    data = {"client_id": "p", "client_secret": "s", "refresh_token": "r"}
+    lists = {
+        "vip": DESTINATIONS["marketo_static_lists"].configure(marketo | {"folder_name": "Audiences"}),
+        "ads": DESTINATIONS["google_customer_match"].configure(data | {"customer_id": "1234567890"}),
+        "tv": DESTINATIONS["dv360"].configure(data | {"advertiser_id": "12345"}),
+    }
+    leads = {"leads": DESTINATIONS["marketo"].configure(marketo)}
+    found = accounts(lists | leads, lambda name: 1 if name in lists else 4, SystemClock())
+    assert found["vip"] is found["leads"]
+    assert dict(found["vip"].partitions) == {"leads": 4, "vip": 1}
+    assert found["ads"] is found["tv"]
+    found["vip"].set_share({"leads": range(4), "vip": {0}})
+    assert found["vip"].slots.allowed == DESTINATIONS["marketo"].limits.in_flight_max > 4
+
+
+def test_live_goes_before_a_list_of_the_same_account_which_still_gets_a_tenth():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (account,) = accounts({"crm": webhook(requests_per_s=100.0)}, lambda name: 1, LoopClock()).values()
+        account.set_share({"crm": {0}})
+        turns: list[bool] = []
+
+        async def use(live: bool, count: int) -> None:
+            for _ in range(count):
+                await account.turn(lambda: live)
+                turns.append(live)
+
+        lists = asyncio.ensure_future(use(False, 1_000))
+        await asyncio.sleep(3)
+        asked_s, waits = loop.time(), []
+        for _ in range(20):  # now and then something live comes
+            asked_s = loop.time()
+            await account.turn(lambda: True)
+            waits.append(loop.time() - asked_s)
+            await asyncio.sleep(0.1)
+        assert max(waits) < 0.03, waits
+        turns.clear()
+        flood = [asyncio.ensure_future(use(True, 100)) for _ in range(3)]  # and now all the time
+        await asyncio.gather(*flood)
+        assert 0.08 < turns.count(False) / len(turns) < 0.12
+        lists.cancel()
+
+    run_jumping(main())

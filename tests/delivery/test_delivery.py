@@ -111,7 +111,7 @@ async def test_the_rate_is_kept_in_every_sliding_second_of_the_vendors_clock(tra
     rate = 60
     async with Vendor() as vendor:
         limiter = Limiter(rate, clock=SystemClock(), grow_after_s=0.0)
-        limiter.set_share(1, 1)
+        limiter.set_share(range(1), 1)
         made = Rig(webhook(vendor.url), transport.send, clock=SystemClock(), settings=QUICK, turn=limiter.acquire)
         made.sender.assign(0, 0)
         async with running(made):

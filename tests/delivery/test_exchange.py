@@ -408,7 +408,7 @@ def test_those_who_have_waited_for_a_token_together_do_not_send_together():
         vendor = tokens(lambda request, token: answer(200, {"id": 1}), delay_s=2.0)
         clock = LoopClock()
         limiter = Limiter(2, clock=clock)
-        limiter.set_share(1, 1)
+        limiter.set_share(range(1), 1)
         stamps: list[float] = []
 
         async def deliver(request: Request, timeout_s: float) -> Answer:

@@ -113,6 +113,7 @@ class Worker:
         status = 0
         async with asyncio.timeout(WAIT_S):
             while status != 200:
+                assert self.process is None or self.process.returncode is None, self.end()
                 await asyncio.sleep(POLL_S)
                 status = (await self._get("/health/ready"))[0]
 

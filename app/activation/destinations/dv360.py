@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from app.activation.data_manager import (
+    ACCOUNT_SETTINGS,
     ENRICH,
     LIMITS,
+    VENDOR,
     Account,
     DataManagerSettings,
     check_account,
@@ -36,6 +38,8 @@ def account(settings: Settings) -> Account:
 
 DESTINATION = Destination(
     name="dv360",
+    vendor=VENDOR,
+    account=ACCOUNT_SETTINGS,
     settings=Settings,
     limits=LIMITS,
     calls=("identify",),

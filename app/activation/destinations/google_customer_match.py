@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from app.activation.data_manager import (
+    ACCOUNT_SETTINGS,
     ENRICH,
     LIMITS,
+    VENDOR,
     Account,
     DataManagerSettings,
     check_account,
@@ -37,6 +39,8 @@ def account(settings: Settings) -> Account:
 
 DESTINATION = Destination(
     name="google_customer_match",
+    vendor=VENDOR,
+    account=ACCOUNT_SETTINGS,
     settings=Settings,
     limits=LIMITS,
     calls=("identify",),

@@ -131,6 +131,7 @@ def change(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation
 
 DESTINATION = Destination(
     name="hubspot_lists",
+    vendor="hubspot",
     settings=Settings,
     limits=Limits(requests_per_s=5, in_flight_max=5, reply_bytes_max=1_000_000),
     calls=("identify",),

@@ -116,6 +116,8 @@ def _of(lead: str | Retry | Rejected, reasons: dict[str, str]) -> Delivered | Re
 
 DESTINATION = Destination(
     name="marketo_static_lists",
+    vendor="marketo",
+    account=("account_id",),
     settings=Settings,
     limits=Limits(requests_per_s=5, in_flight_max=4, reply_bytes_max=1_000_000),
     calls=("identify",),

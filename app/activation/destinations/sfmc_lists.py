@@ -121,6 +121,8 @@ def results(url: str, upload: Upload) -> Generator[Request, Response, Outcome]:
 
 DESTINATION = Destination(
     name="sfmc_lists",
+    vendor="sfmc",
+    account=("subdomain",),
     settings=Settings,
     limits=Limits(requests_per_s=20, in_flight_max=2, body_bytes_max=5_000_000, reply_bytes_max=8_000_000),
     calls=("identify",),
