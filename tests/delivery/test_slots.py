@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.delivery.slots import GROWS_PER_S, PART_MIN, Congestion, Slots
+from app.delivery.slots import PART_MIN, Congestion, Slots
 from tests.delivery.jumping import run_jumping
 
 
@@ -19,11 +19,29 @@ def test_a_throttle_halves_and_time_in_which_requests_go_through_grows():
     load.went_through(sent_s=9.0, now_s=35.0)
     assert load.part == 0.5
     load.went_through(sent_s=30.0, now_s=40.0)  # the vendor's pause does not count
-    assert load.part == pytest.approx(0.5 + 10 * GROWS_PER_S)
+    assert load.part == pytest.approx(0.65)
     load.throttled(sent_s=40.0, now_s=41.0)
-    assert load.part == pytest.approx(0.3)
+    assert load.part == pytest.approx(0.325)
+    load.went_through(sent_s=41.0, now_s=42.0)
+    assert load.part == pytest.approx(0.3355)
     load.went_through(sent_s=41.0, now_s=500.0)
     assert load.part == 1.0
+
+
+def test_growing_does_not_depend_on_how_often_requests_go_through_and_is_quick_once_nothing_is_wrong():
+    for step_s in (0.1, 3.0, 7.0):
+        load = Congestion()
+        for second in range(8):
+            load.throttled(sent_s=float(second), now_s=float(second))
+        assert load.part == PART_MIN
+        now_s = 7.0
+        while now_s + step_s <= 27.0:
+            now_s += step_s
+            load.went_through(sent_s=7.0, now_s=now_s)
+        t = now_s - 7.0
+        assert load.part == pytest.approx(PART_MIN + 0.01 * t + 0.0005 * t * t)
+        load.went_through(sent_s=7.0, now_s=7.0 + 36.0)
+        assert load.part == 1.0
 
 
 def test_it_never_shrinks_to_nothing():
