@@ -95,8 +95,7 @@ class Slack(Vendor):
     name = "slack"
     per_s = 1
     windows = ((10, 10.0),)
-    """One a second, and short bursts. Two workers, each with half of it and a beat of its own, make six in five
-    seconds now and then, and never eleven in ten."""
+    """One a second, and short bursts."""
     in_flight_max = 1
 
     def throttled(self) -> Answer:

@@ -20,8 +20,6 @@ KINDS: tuple[type[Vendor], ...] = (
 )  # fmt: skip
 
 TICK_S = 0.01
-WORKERS = 2
-"""Each may send at least one request in a second: shares of less are not held together from second to second."""
 WINDOWS_S = (1.0, 3.0)
 """In which the rate is judged: the longer one shows what lasts, however late the clocks are. A worker that uses the
 rate of all shows only at vendors for whom something is left all the time and who turn nobody away (`STEADY`)."""
@@ -104,9 +102,7 @@ class Vendors:
         spans = [
             (last, last - first, seconds)
             for seconds in WINDOWS_S
-            for first, last in zip(
-                vendor.stamps, vendor.stamps[int(max(vendor.per_s, WORKERS) * seconds) :], strict=False
-            )
+            for first, last in zip(vendor.stamps, vendor.stamps[int(vendor.per_s * seconds) :], strict=False)
         ]
         return [
             f"{vendor.name}: {span:.3f} s where {seconds:g} s were to be"
