@@ -213,6 +213,7 @@ def _subscription(destination: Destination, connection: Connection) -> Subscript
         ids=tuple(sorted((kind, choice) for kind, choice in connection.ids.items() if choice != "all")),
         resend_on_new_identifier=connection.resend_on_new_identifier,
         lists=DESTINATIONS[destination.type].lists is not None,
+        historical=connection.historical,
     )
 
 

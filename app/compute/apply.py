@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from app.compute.changes import Change, Origin
@@ -166,6 +166,23 @@ class Application:
                 self._emit(definition, None, None)
         self._origin = "live"
 
+    def present(self, definitions: Container[str], *, left: bool) -> list[Change]:
+        """What the profile is and has by what was last emitted, of definitions by id. Nothing changes by it: neither
+        time nor sequence goes on, so whatever comes after it is newer.
+
+        Args:
+            left: With the audiences that it was in and has left.
+        """
+        emitted, found = self.profile.emitted, list[Change]()
+        for definition in self.plan.definitions:
+            value = emitted.get(definition.slot)
+            if value is None or definition.role == "condition" or definition.id not in definitions:
+                continue
+            if value is False and definition.kind == "audience" and not left:
+                continue
+            found.append(self._described(definition, value, value, "present", "resync", None))
+        return found
+
     def refresh(self) -> None:
         """Evaluate by a plan that is new to the profile; cells of definitions that are gone are dropped."""
         cells = self.profile.cells
@@ -264,8 +281,14 @@ class Application:
         self, definition: DefinitionPlan, value: Any, previous: Any, verb: str, origin: Origin,
         told: tuple[tuple[str, str], ...] | None,
     ) -> Change:  # fmt: skip
+        self.profile.sequence += 1
+        return self._described(definition, value, previous, verb, origin, told)
+
+    def _described(
+        self, definition: DefinitionPlan, value: Any, previous: Any, verb: str, origin: Origin,
+        told: tuple[tuple[str, str], ...] | None,
+    ) -> Change:  # fmt: skip
         profile = self.profile
-        profile.sequence += 1
         topic, partition, offset = self._position
         return Change(
             id=message_id(

@@ -60,6 +60,13 @@ class Subscription:
     """Whether an identifier that is new to a profile is told of the values that the profile has already."""
     lists: bool = False
     """Whether the destination keeps lists. Its topic has one partition then."""
+    historical: bool = True
+    """Whether what there is when the connection is made goes out, too."""
+
+    @property
+    def definition_id(self) -> str:
+        """`aud_…` or `tra_…`."""
+        return definition_id(self.kind, self.definition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,6 +247,12 @@ REFRESHED = _counter(
     "Profiles evaluated anew, without an event of theirs, because definitions had changed.",
     "Grows after an edit until all are done. Growing all the time: two configurations are applied in turn.",
 )
+RESYNCED = _counter(
+    "profiles_resynced_total",
+    (),
+    "Profiles whose present values were looked up for connections that are new.",
+    "Grows after a connection was added until all profiles are done. The payloads go behind live ones.",
+)
 TIMERS_FIRED = _counter(
     "timers_fired_total",
     (),

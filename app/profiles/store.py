@@ -53,8 +53,8 @@ class StateReader(Protocol):
         """The same for many keys at once, in their order."""
         ...
 
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
-        """The keys that begin so, in order."""
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """The keys that begin so, and come after a key, in order."""
         ...
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:

@@ -141,6 +141,7 @@ class Connection:
     """Identifier type → which of its values go out; exits always send all."""
     resend_on_new_identifier: bool = True
     historical: bool = True
+    """Whether what there is when the connection is made is told, too."""
     traits: tuple[str, ...] = ()
     """Keys that go along with every message."""
     mapping: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from app.profiles import codec
 from app.profiles.parts import Read
@@ -44,6 +44,17 @@ class ProfileCache:
             held[key] = codec.decode(data, self._parts_of(key)) if data is not None else Profile()
             self._resize(key, len(data) if data is not None else _LOADED_BYTES)
         return held
+
+    def peek(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Profile]]:
+        """Profiles as they are, to be looked at only: what was not here before is not kept."""
+        missing = [key for key in keys if key not in self._profiles]
+        read = dict(zip(missing, self._state.get_many([PROFILE + key for key in missing]), strict=True))
+        for key in keys:
+            data = read.get(key)
+            if key in self._profiles:
+                yield key, self._profiles[key]
+            elif data is not None:
+                yield key, codec.decode(data, self._parts_of(key))
 
     def _parts_of(self, key: bytes) -> Read:
         return lambda names: self._state.get_many([part_key(key, name) for name in names])

@@ -21,6 +21,7 @@ from app.stages.envelope import (
     Part,
     Recollect,
     Refresh,
+    Resync,
     Timer,
     decode,
 )
@@ -29,6 +30,7 @@ from app.stages.folding import Folding, Held, Place
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
+from app.stages.resyncing import Resyncer
 from app.topics import Collection, Topics
 
 
@@ -118,6 +120,7 @@ class _Batch:
         self.eraser = Eraser(self.folding)
         self.merger = Merger(self.folding, self.parsed, self.eraser)
         self.accounts = Accounts(self.folding)
+        self.resyncer = Resyncer(self.folding)
 
     def run(self) -> Work:
         facts = self.work.facts
@@ -159,7 +162,7 @@ class _Batch:
             return None
         try:
             body = decode(record.value)
-            if not record.key and type(body) is not CatalogChange:
+            if not record.key and type(body) not in (CatalogChange, Resync):
                 raise ValueError("a record without a key belongs to no profile")
         except (ValueError, RecursionError) as error:
             self.folding.dead(record, "not_understood", f"{type(error).__name__}: {error}")
@@ -172,7 +175,12 @@ class _Batch:
             repeat = next(self.repeats)
             self._newest(body.at)
         elif type(body) is CatalogChange:
+            before = self.held.catalog
             self.folding.change_catalog(body.catalog)
+            self.resyncer.begin(before, record.offset)
+            return
+        elif type(body) is Resync:
+            self.resyncer.portion(body, record.offset)
             return
         key, offset = record.key, record.offset
         assert key is not None

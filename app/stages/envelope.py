@@ -9,6 +9,7 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 | timer | `due`: the instant that has come, ms | profile |
 | refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
+| resync | `id`; `after`: the portion of the profiles behind that one is to be told to connections that are new | none |
 | absorb | `at`; `id`: of the message that linked the two; `loser`: the profile that this one takes in, and whose state
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
@@ -25,7 +26,7 @@ instants events of which identifiers were erased | profile |
 | recollect | `at`; `account`; `number`: the account asks its users once more for what they brought along, because one
 of them has left | profile |
 
-Timers, refreshes and catalogues are records of both topics.
+Timers, refreshes, catalogues and resyncs are records of both topics.
 
 What is asked of every event stands outside the message: most messages are never parsed a second time, because nothing
 that is live looks at them.
@@ -65,6 +66,11 @@ class Refresh(msgspec.Struct, tag_field="kind", tag="refresh"):
 
 class CatalogChange(msgspec.Struct, tag_field="kind", tag="catalog"):
     catalog: Catalog
+
+
+class Resync(msgspec.Struct, tag_field="kind", tag="resync"):
+    id: str
+    after: str
 
 
 class Absorb(msgspec.Struct, tag_field="kind", tag="absorb"):
@@ -174,6 +180,7 @@ Body: TypeAlias = (
     | Timer
     | Refresh
     | CatalogChange
+    | Resync
     | Absorb
     | Merge
     | Import
@@ -256,6 +263,6 @@ def imports(
     ]
 
 
-def encode(body: Member | Continue | Fact | Recollect) -> bytes:
-    """The value of a record between users and accounts."""
+def encode(body: Member | Continue | Fact | Recollect | Resync) -> bytes:
+    """The value of a record between users and accounts, or of a resync."""
     return msgspec.json.encode(body)

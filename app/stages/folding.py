@@ -91,9 +91,9 @@ class Held:
         self.has_accounts = any(definition.scope == "ACCOUNTS" for definition, _ in ready)
         self.router = Router(catalog, self._topics)
 
-    def keys_of(self, prefix: bytes) -> Iterator[bytes]:
-        """The keys of the state that begin so, as of the batches before."""
-        return self._state.keys(prefix)
+    def keys_of(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """The keys of the state that begin so, and come after a key, as of the batches before; in order."""
+        return self._state.keys(prefix, after)
 
     def value_of(self, key: bytes) -> bytes | None:
         """What the state has under a key, as of the batches before."""

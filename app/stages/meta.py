@@ -8,11 +8,23 @@ import msgspec
 
 from app.profiles.store import META
 
+Connection = tuple[str, str]
+"""(destination, definition's id)."""
+
 CATALOG_KEY = META + b"catalog"
 """The catalogue in force, as JSON; in the changelog whenever it changes."""
 
 LOG_KEY = META + b"log"
 """Local: the changelog offset up to which the store holds everything, 8 bytes big-endian."""
+
+
+@dataclass(slots=True)
+class Resyncing:
+    """Connections that are new and are being told what there is."""
+
+    connections: list[Connection]
+    after: str = ""
+    """The last profile that was told of."""
 
 
 @dataclass(slots=True)
@@ -25,6 +37,7 @@ class Meta:
         generation: Of the consumer group, when it was written.
         clock_ms: The newest instant in the log so far.
         seen_batches: Day → how many packed records of seen ids the changelog has.
+        resyncs: By the offset of the catalogue that made them new, connections that are being told what there is.
         retired: Days whose packed records are being deleted from the changelog → the next one to delete.
     """
 
@@ -34,6 +47,7 @@ class Meta:
     clock_ms: int = 0
     seen_batches: dict[int, int] = field(default_factory=dict)
     retired: dict[int, int] = field(default_factory=dict)
+    resyncs: dict[str, Resyncing] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from heapq import merge
 
 from app.profiles.store import StateReader
 
@@ -43,12 +44,13 @@ class Overlay:
         found.update(zip(missing, self._store.get_many(missing), strict=True))
         return [found[key] for key in keys]
 
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
         newest: dict[bytes, bool] = {}
         for writes in self._pending:
-            newest.update((key, value is not None) for key, value in writes.items() if key.startswith(prefix))
-        held = (key for key in self._store.keys(prefix) if key not in newest)
-        return iter(sorted([*held, *(key for key, there in newest.items() if there)]))
+            found = ((key, value) for key, value in writes.items() if key.startswith(prefix) and key > after)
+            newest.update((key, value is not None) for key, value in found)
+        held = (key for key in self._store.keys(prefix, after) if key not in newest)
+        return merge(held, sorted(key for key, there in newest.items() if there))
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Of the store alone: firing a timer whose batch is on its way changes nothing."""

@@ -71,6 +71,8 @@ class Facts:
     """When the timers that were applied had been due."""
     refreshed: int = 0
     """Profiles that were evaluated anew because definitions had changed."""
+    resynced: int = 0
+    """Profiles that were told of to connections that are new."""
     merges: int = 0
     """Profiles that have become part of others."""
     changes: dict[str, int] = field(default_factory=dict)

@@ -42,6 +42,7 @@ class StreamMetrics:
         produced = metrics[catalogue.PRODUCED]
         timers = metrics[catalogue.TIMERS_FIRED]
         refreshed = metrics[catalogue.REFRESHED]
+        resynced = metrics[catalogue.RESYNCED]
         linked = metrics[catalogue.LINKED]
         merged = metrics[catalogue.MERGED]
         aside = metrics[catalogue.SET_ASIDE]
@@ -60,6 +61,7 @@ class StreamMetrics:
             repeated.inc(facts.repeats)
             timers.inc(facts.timers)
             refreshed.inc(facts.refreshed)
+            resynced.inc(facts.resynced)
             for reason, count in facts.invalid.items():
                 metrics[catalogue.EVENTS_INVALID].labels(reason).inc(count)
             for kind, count in facts.changes.items():

@@ -192,9 +192,9 @@ class PartitionStore:
                 return
             yield due, profile
 
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
-        """The keys that begin so, in order."""
-        for entry in self._from(prefix):
+    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+        """The keys that begin so, and come after a key, in order."""
+        for entry in self._from(max(prefix, after + b"\0") if after else prefix):
             key: bytes = entry.key()
             if not key.startswith(prefix):
                 return
