@@ -3,6 +3,9 @@
 Where every worker kept a share of its own, those of less than one request a second would meet in some seconds. So time
 is cut into equal slots, and slot n belongs to place n mod places: whoever holds a place may send one request when
 its slot begins. Nobody has to agree with anybody, and a partition takes its slots along when it moves.
+
+A slot that was missed is another's time already. But a machine that is late all the time must not stand still: with
+each slot that it misses in a row it may be twice as late.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class Timetable:
         """`rate_per_s` is that of all workers together. It starts with no place."""
         whole_per_s = floor(rate_per_s) if rate_per_s >= 1 else rate_per_s
         self._slot_s = 1 / whole_per_s / (1 - IN_HAND)
-        self._late_s_max = max(1.0, 1 / whole_per_s) * IN_HAND / 2
+        self._on_time_s = self._late_s_max = max(1.0, 1 / whole_per_s) * IN_HAND / 2
         self._clock = clock
         self._grow_after_s = grow_after_s
         self._places = 1
@@ -58,11 +61,15 @@ class Timetable:
 
     async def acquire(self) -> None:
         """Wait for the turn of one request. For one caller at a time."""
+        waited_for: int | None = None
         while True:
             self._changed.clear()
             slot, wait_s = self._next()
+            if waited_for is not None and slot > waited_for:
+                self._late_s_max = min(2 * self._late_s_max, self._slot_s * self._places)
+            waited_for = None
             if wait_s <= 0:
-                self._used = slot
+                self._use(slot, -wait_s)
                 self._credit += self._part
                 if self._credit >= 1 - ALL_BUT:
                     self._credit = 0.0
@@ -72,7 +79,13 @@ class Timetable:
                 async with asyncio.timeout(wait_s if wait_s < inf else None):
                     await self._changed.wait()
             except TimeoutError:
-                continue
+                waited_for = slot
+
+    def _use(self, slot: int, late_s: float) -> None:
+        """The slot's time has come, and with it that of all before it."""
+        self._used = slot + floor(late_s / self._slot_s)
+        if late_s <= self._on_time_s:
+            self._late_s_max = self._on_time_s
 
     def _next(self) -> tuple[int, float]:
         """The next slot of ours, and how long until it begins, in seconds; not above 0: now. Without a place inf."""

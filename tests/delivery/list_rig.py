@@ -113,6 +113,7 @@ class ListRig:
         self.append_fails = 0
         self.opened = 0
         configured = DESTINATIONS["http_lists"].configure(SETTINGS | settings)
+        self.account = Slots(configured.limits.in_flight_max)
         around = Surroundings(
             clock=LoopClock(),
             sleep=asyncio.sleep,
@@ -128,7 +129,7 @@ class ListRig:
             publish=self._publish,
             observe=self.counted.append,
             failpoint=lambda name: None,
-            account=Slots(configured.limits.in_flight_max),
+            account=self.account,
         )  # fmt: skip
         intervals = {"vip": interval_s, "other": interval_s}
         self.lane = ListLane("ads", configured, intervals, around, ListLaneSettings(), topics=Topics())

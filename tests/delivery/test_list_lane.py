@@ -178,6 +178,39 @@ def test_a_throttled_vendor_is_left_alone_and_a_paused_one_probed() -> None:
     jumping(main())
 
 
+def test_a_list_tells_its_account_of_a_throttle_and_keeps_to_what_others_were_told() -> None:
+    async def main() -> None:
+        loop, vendor, held = asyncio.get_running_loop(), ListVendor(), []
+        vendor.script = [lambda: None, lambda: Response(429, {"retry-after": "40"})]
+        rig = ListRig(vendor, interval_s=60)
+        rig.account.listen(held.append)
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org")])
+            await vendor.until(2)
+            await asyncio.sleep(1)
+            assert (held, rig.account.part, rig.account.in_flight) == ([40.0], 0.5, 0)
+            await vendor.until(3)
+            await asyncio.sleep(60)
+            assert rig.account.part > 0.5
+            throttled_s = loop.time()
+            rig.account.throttled(sent_s=throttled_s, now_s=throttled_s, after_s=200.0)
+            await rig.lane.take(0, [told(1, "p1", inside=True, email="1@x.org")])
+            await vendor.until(4)
+            assert 200 <= loop.time() - throttled_s < 203
+            await asyncio.sleep(100)
+            while rig.account.in_flight < rig.account.allowed:  # all of the account's slots are somebody else's
+                await rig.account.take()
+            await rig.lane.take(0, [told(2, "p2", inside=True, email="2@x.org")])
+            before = len(vendor.requests)
+            await asyncio.sleep(300)
+            assert len(vendor.requests) == before
+            rig.account.give_back()
+            await vendor.until(before + 1)
+        assert vendor.lists == {"l1": {f"{n}@x.org" for n in range(3)}}
+
+    jumping(main())
+
+
 def test_a_list_that_the_vendor_lost_is_made_anew_with_everybody_on_it() -> None:
     async def main() -> None:
         vendor = ListVendor()

@@ -9,7 +9,7 @@ import pytest
 
 from app.delivery.timetable import Timetable
 from app.ids import TimeMs
-from tests.delivery.jumping import LoopClock, run_jumping
+from tests.delivery.jumping import EPOCH_MS, JumpingLoop, LoopClock, run_jumping
 
 
 class OwnClock(LoopClock):
@@ -119,5 +119,31 @@ def test_nothing_goes_without_a_place_and_what_is_lost_rests_at_once():
         assert len(await passed(pace, 20)) == pytest.approx(20 * 5 * 0.9 / 8, abs=2)
         pace.set_share([], 8)
         assert await passed(pace, 20) == []
+
+    run_jumping(main())
+
+
+def test_a_loop_that_is_late_all_the_time_does_not_stand_still_and_is_strict_again_afterwards():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
+        pace = Timetable(2, clock=LoopClock())
+        pace.set_share(range(1, 4), 4)
+
+        async def hog() -> None:
+            while True:
+                loop.jumped_s += 0.4  # something blocks the loop
+                await asyncio.sleep(0.001)
+
+        busy = asyncio.ensure_future(hog())
+        late = await passed(pace, 100)
+        assert len(late) > 40, "of 135"
+        assert most_within(late, 1.0) <= 3
+        busy.cancel()
+        await passed(pace, 5)
+        stamps = await passed(pace, 60)
+        slots = [stamp * 1.8 + EPOCH_MS / 1000 * 1.8 for stamp in stamps]
+        assert {int(slot) % 4 for slot in slots} == {1, 2, 3}
+        assert len(stamps) > 75
 
     run_jumping(main())
