@@ -229,6 +229,9 @@ def test_401_pauses_keeps_everything_and_probes_ever_more_seldom():
     driver.lane.resume(driver.now_s)
     first, _ = driver.answer(Delivered())
     assert driver.states()[1:] == [(LaneState.RUNNING, None)]
+    driver.settle(driver.must(), UNAUTHORIZED)
+    assert driver.lane.wake_s() == driver.now_s + 10
+    driver.now_s += 10
     seen = [first, *(driver.answer(Delivered())[0] for _ in range(4))]
     assert sorted(seen) == ["p0-0", "p2-2", "p3-3", "p4-4", "p5-5"]
     assert driver.committable == 6

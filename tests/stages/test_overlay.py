@@ -44,6 +44,16 @@ def test_clear_forgets_every_batch() -> None:
     assert both(state, b"a") == b"0"
 
 
+def test_keys_are_those_of_the_newest_batches_in_order_from_any_key_on() -> None:
+    state = overlay(a1=b"0", a2=b"0", a4=b"0", b=b"0")
+    state.push({b"a2": None, b"a3": b"1", b"a5": b"1"})
+    state.push({b"a5": None, b"a0": b"2", b"a4": b"2"})
+    assert [*state.keys(b"a")] == [b"a0", b"a1", b"a3", b"a4"]
+    assert [*state.keys(b"a", b"a0")] == [b"a1", b"a3", b"a4"]
+    assert [*state.keys(b"a", b"a33")] == [b"a4"]
+    assert [*state.keys(b"a", b"a4")] == []
+
+
 def test_many_keys_keep_their_order() -> None:
     state = overlay(a=b"0", c=b"0")
     state.push({b"b": b"1", b"c": b"1"})
