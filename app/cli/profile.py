@@ -100,10 +100,7 @@ def as_value(found: Found) -> dict[str, object]:
         "as_of": iso(held.clock) if found.profile is not None else None,
         "identifiers": [{"type": kind, "value": text, "added_at": added} for kind, text, added in _identifiers(found)],
         "absorbed": [{"profile": loser, "at": at, "message": message} for loser, at, message in _absorbed(found)],
-        "parted": [
-            {"type": kind, "value": text, "into": into, "at": at, "split": split}
-            for kind, text, into, at, split in _parted(found)
-        ],
+        "parted": [{"type": kind, "into": into, "at": at, "split": split} for kind, into, at, split in _parted(found)],
         "origin": {"profile": _origin(found)[0], "split": _origin(found)[1]} if _origin(found) else None,
         "traits": {key: {"value": value, "written_at": iso(at_ms)} for key, (value, at_ms, _) in held.traits.items()},
         "audiences": [key for key, value in _emitted(found, "audience") if value],
@@ -120,7 +117,7 @@ def as_text(found: Found) -> str:
         ("became part of it", [(loser, at, f"by message {message}") for loser, at, message in _absorbed(found)]),
         (
             "taken out of it",
-            [(kind, text, f"{into} since {at}", f"by split {split}") for kind, text, into, at, split in _parted(found)],
+            [(kind, f"{into} since {at}", f"by split {split}") for kind, into, at, split in _parted(found)],
         ),
         ("taken out of", [(profile, f"by split {split}") for profile, split in filter(None, [_origin(found)])]),
         ("traits", [(key, _json(value), f"written {iso(at_ms)}") for key, (value, at_ms, _) in held.traits.items()]),
@@ -159,10 +156,11 @@ def _absorbed(found: Found) -> list[tuple[str, str, str]]:
     return [(loser, iso(at_ms), message_of(id_)) for loser, at_ms, id_ in absorbed]
 
 
-def _parted(found: Found) -> list[tuple[str, str, str, str, str]]:
-    """Type and value of each identifier that was taken out, the profile that it made, when, by which split."""
+def _parted(found: Found) -> list[tuple[str, str, str, str]]:
+    """Type of each identifier that was taken out, the profile that it made, when, by which split; whoever it is now
+    has its value."""
     parted = found.known.node.parted if found.known is not None else ()
-    return [(kind, text, into, iso(at_ms), split) for kind, text, into, at_ms, split in parted]
+    return [(kind, into, iso(at_ms), split) for kind, _, into, at_ms, split in parted]
 
 
 def _origin(found: Found) -> tuple[str, ...]:

@@ -9,19 +9,18 @@ from typing import Annotated
 
 import typer
 
-from app.activation.wire import iso
 from app.cli import brokers as broker_address
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import WRONG_USAGE, CommandError, answer, say
+from app.cli.regulation_receipt import Elsewhere, as_text, as_value, headline
 from app.clock import SystemClock
+from app.delivery.list_reading import departures
 from app.identity.identifiers import type_text
 from app.identity.regulations import RegulationType
 from app.identity.rules import Identifier
 from app.settings import Settings
 from app.stages.receipts import Receipt, State
-from app.stages.regulations import Erased, Failed
 from app.stream import regulate
-from app.stream.regulate import Remains
 from app.topics import Topics
 
 POLL_S = 0.5
@@ -82,11 +81,11 @@ def regulation(
             _print_id(wanted, as_json)
             return
         say(f"{wanted}: asked; waiting for its end")
-    receipt, remains = asyncio.run(desk.show(wanted, timeout if wait else 0.0))
+    receipt, elsewhere = asyncio.run(desk.show(wanted, timeout if wait else 0.0))
     if as_json:
-        answer(as_value(receipt, remains))
+        answer(as_value(receipt, elsewhere))
     else:
-        print(as_text(receipt, remains), flush=True)
+        print(as_text(receipt, elsewhere), flush=True)
     if wait and receipt.state is not State.FINISHED:
         raise CommandError(f"{wanted} is {receipt.state}")
 
@@ -113,7 +112,7 @@ class Desk:
     async def all(self) -> dict[str, Receipt]:
         return await regulate.read(self._brokers, self._topics, self._settings.kafka.security)
 
-    async def show(self, id_: str, wait_s: float) -> tuple[Receipt, list[Remains]]:
+    async def show(self, id_: str, wait_s: float) -> tuple[Receipt, Elsewhere]:
         """A receipt, and what remains; it is waited for until its end, or for so long."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + wait_s
@@ -122,88 +121,14 @@ class Desk:
             if receipt is None:
                 raise CommandError(f"there is no regulation {id_}; `headwater regulation list` names them")
             if receipt.state.is_final or loop.time() >= deadline_s:
-                return receipt, await regulate.remains(self._brokers, self._settings, receipt)
+                return receipt, await self._elsewhere(receipt)
             await asyncio.sleep(POLL_S)
 
-
-def as_value(receipt: Receipt, remains: Sequence[Remains] = ()) -> dict[str, object]:
-    """For machines; instants as texts. The identifier that was named is not in it: only its hash is kept."""
-    requested, decided = receipt.requested, receipt.decided
-    first = requested or decided
-    profiles = [each for each in receipt.profiles.values() if isinstance(each, Erased)]
-    return {
-        "id": receipt.id,
-        "type": first.type if first is not None else None,
-        "state": receipt.state,
-        "asked_at": iso(first.at) if first is not None else None,
-        "subject": requested.subject if requested is not None else None,
-        "identifiers": {
-            "erased": decided.erased if decided is not None else 0,
-            "suppressed": decided.suppressed if decided is not None else 0,
-            "lifted": decided.lifted if decided is not None else 0,
-        },
-        "profiles": [
-            {
-                "profile": each.profile, "partition": each.partition, "was_part_of_another": each.redirect,
-                "identifiers": each.identifiers, "traits": each.traits, "cells": each.cells, "parts": each.parts,
-                "timers": each.timers, "changelog_records": each.changelog, "changes_taken_back": each.changes,
-            }
-            for each in profiles
-        ],
-        "failed": [
-            {"profile": each.profile, "reason": each.reason}
-            for each in receipt.profiles.values()
-            if isinstance(each, Failed)
-        ],
-        "destinations": [
-            {"destination": name, "asked": asked, "outcomes": outcomes, "payloads_dropped": dropped}
-            for name, asked, outcomes, dropped in _destinations(receipt)
-        ],
-        "in_their_topics": sorted({name for each in profiles for name in each.told}),
-        "remains": [
-            {
-                "topic": each.topic, "what": each.what, "why": each.why,
-                "until": iso(each.until_ms) if each.until_ms is not None else None,
-            }
-            for each in remains
-        ],
-    }  # fmt: skip
-
-
-def as_text(receipt: Receipt, remains: Sequence[Remains] = ()) -> str:
-    """For people."""
-    decided = receipt.decided
-    lines = [_line(receipt)]
-    if decided is not None:
-        counts = (("erased", decided.erased), ("suppressed", decided.suppressed), ("lifted", decided.lifted))
-        lines += ["", "identifiers", "  " + (", ".join(f"{n} {what}" for what, n in counts if n) or "nobody is known")]
-    rows: list[tuple[str, ...]] = []
-    for each in receipt.profiles.values():
-        if isinstance(each, Failed):
-            rows.append((each.profile, f"FAILED: {each.reason}"))
-        elif each.redirect:
-            rows.append((each.profile, "was part of another"))
-        else:
-            told = (
-                f"{each.traits} traits, {each.cells} cells, {each.parts} parts, {each.timers} timers, "
-                f"{each.changelog} changelog records; {each.changes} changes taken back"
-            )
-            rows.append((each.profile, told))
-    lines += _section("profiles", rows)
-    lines += _section(
-        "destinations",
-        [
-            (name, ", ".join(f"{outcome.replace('_', ' ')} {n}" for outcome, n in outcomes.items()) or "waiting",
-             f"{dropped} payloads dropped")
-            for name, _, outcomes, dropped in _destinations(receipt)
-        ],
-    )  # fmt: skip
-    lines += _section(
-        "remains, until at the latest",
-        [(each.topic, iso(each.until_ms) if each.until_ms is not None else "no time is set", each.why, each.what)
-         for each in remains],
-    )  # fmt: skip
-    return "\n".join(lines)
+    async def _elsewhere(self, receipt: Receipt) -> Elsewhere:
+        remains = await regulate.remains(self._brokers, self._settings, receipt)
+        erased = receipt.decided.profiles if receipt.decided is not None else []
+        lists = await departures(self._brokers, self._settings, erased) if erased else {}
+        return Elsewhere(remains, [(name, each) for name, several in lists.items() for each in several])
 
 
 def _asked(words: Sequence[str]) -> tuple[RegulationType, Identifier]:
@@ -238,29 +163,4 @@ def _list(found: Sequence[Receipt], as_json: bool) -> None:
         answer([as_value(each) for each in found])
         return
     for each in found:
-        print(_line(each), flush=True)
-
-
-def _line(receipt: Receipt) -> str:
-    first = receipt.requested or receipt.decided
-    what = f"{first.type}, asked {iso(first.at)}" if first is not None else "unknown"
-    return f"{receipt.id}  {receipt.state}  {what}"
-
-
-def _destinations(receipt: Receipt) -> list[tuple[str, int, dict[str, int], int]]:
-    """Name, deletions asked for, outcome → how many, payloads that were not sent any more."""
-    found: list[tuple[str, int, dict[str, int], int]] = []
-    for name, asked in receipt.asked.items():
-        settled = [each for each in receipt.settled.values() if each.destination == name]
-        outcomes: dict[str, int] = {}
-        for each in settled:
-            outcomes[each.outcome] = outcomes.get(each.outcome, 0) + 1
-        found.append((name, asked, outcomes, sum(each.dropped for each in settled)))
-    return found
-
-
-def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(*[row + ("",) * (4 - len(row)) for row in rows], strict=True)]
-    return ["", title, *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
+        print(headline(each), flush=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 
+from app import configuration
 from app.activation.destination import Configured
 from app.activation.lists.drift import Drift, drift
+from app.activation.lists.leaving import Departures, Leaving
 from app.activation.lists.overview import Ledger
 from app.activation.lists.vendor import Lists
 from app.clock import SystemClock
@@ -22,7 +24,7 @@ from app.delivery.slots import Slots
 from app.delivery.transport import Transport
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader
-from app.settings import Security
+from app.settings import Security, Settings
 from app.topics import Topics
 
 
@@ -32,16 +34,38 @@ async def read(brokers: str, security: Security, topics: Topics, name: str) -> L
     Raises:
         HeadwaterError: no broker answers.
     """
-    topic = topics.lists_changelog(name)
     ledger = Ledger()
+    await _read_into(ledger, brokers, security, topics.lists_changelog(name))
+    return ledger
+
+
+async def departures(brokers: str, settings: Settings, profiles: Collection[str]) -> dict[str, list[Leaving]]:
+    """List destination → what has become of these profiles on its lists.
+
+    Raises:
+        HeadwaterError: no broker answers.
+    """
+    topics, now_ms = Topics(settings.kafka.topic_prefix), SystemClock().now_ms()
+    found: dict[str, list[Leaving]] = {}
+    configured = configuration.destinations(settings)
+    for name, intervals_s in configuration.list_intervals(settings).items():
+        lists, read_so_far = configured[name].lists, Departures(profiles)
+        assert lists is not None, "a list destination"
+        await _read_into(read_so_far, brokers, settings.kafka.security, topics.lists_changelog(name))
+        found[name] = read_so_far.found(
+            intervals_s, settings.delivery.list_first_wait_s, now_ms, additive_only=lists.additive_only
+        )
+    return found
+
+
+async def _read_into(into: Ledger | Departures, brokers: str, security: Security, topic: str) -> None:
     async with Admin(brokers, security) as admin:
         if not await admin.describe([topic]):
-            return ledger
+            return
         place = (topic, 0)
         start, end = (await admin.beginning_offsets([place]))[place], (await admin.end_offsets([place]))[place]
     async for records in BulkReader(brokers, security).read(BulkRead(topic, 0, start, end)):
-        ledger.take((each.key, each.value) for each in records)
-    return ledger
+        into.take((each.key, each.value) for each in records)
 
 
 async def compare(

@@ -2,7 +2,7 @@
 
 `ids` is [[type, value, added ms], …], `absorbed` [[profile, when ms, message id], …]. `w` is the offset of the last
 request that changed it: of two records of a profile the one with the higher `w` is the newer. `parted` is [[type,
-value, new profile, when ms, id of the split], …], `apart` [[type, value, when ms], …], `origin` [profile, id of the
+hash, new profile, when ms, id of the split], …], `apart` [[type, value, when ms], …], `origin` [profile, id of the
 split].
 """
 
@@ -22,7 +22,7 @@ class _Record(msgspec.Struct, array_like=True):
     ids: list[tuple[str, str, int]]
     absorbed: list[tuple[str, int, str]]
     met: list[int]
-    parted: list[tuple[str, str, str, int, str]] = []
+    parted: list[tuple[str, bytes, str, int, str]] = []
     apart: list[tuple[str, str, int]] = []
     origin: tuple[str, ...] = ()
 

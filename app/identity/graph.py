@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier, LinkRules
 from app.ids import profile_id
 
@@ -34,8 +35,9 @@ class Node:
         absorbed: (profile, when, id of the message) of each that was merged into it, and of each merged into those.
         met: The partitions of `events.raw` that know every one of its identifiers.
         size_bytes: About what its identifiers take up.
-        parted: (identifier's type, its value, the profile that it has made, when, id of the split) of each identifier
-            that was taken out of it, or of one in it.
+        parted: (identifier's type, its hash, the profile that it has made, when, id of the split) of each identifier
+            that was taken out of it, or of one in it. By the hash it is recognised when it comes back; its text is
+            another person's, and is to go with them.
         apart: Identifier → when it was taken out of another profile: nothing said up to then links it to any.
         origin: (profile, id of the split) of which it was taken; empty where a message made it.
     """
@@ -45,18 +47,23 @@ class Node:
     absorbed: list[tuple[str, int, str]] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
     size_bytes: int = 0
-    parted: list[tuple[str, str, str, int, str]] = field(default_factory=list)
+    parted: list[tuple[str, bytes, str, int, str]] = field(default_factory=list)
     apart: dict[Identifier, int] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
 
     def reborn(self) -> dict[str, int]:
         """`type:value` → when it was added, ms, of each identifier that was taken out, erased where it had gone, and
         added again as a new one. What is in the log of it from before that was erased."""
+        here = {identifier_hash(each): each for each in self.ids} if self.parted else {}
+        back = [(here[hashed], at_ms) for _, hashed, _, at_ms, _ in self.parted if hashed in here]
         return {
-            f"{kind}:{value}": self.ids[kind, value]
-            for kind, value, _, at_ms, _ in self.parted
-            if (kind, value) in self.ids and ((kind, value) not in self.apart or self.ids[kind, value] > at_ms)
+            ":".join(each): self.ids[each] for each, at_ms in back if each not in self.apart or self.ids[each] > at_ms
         }
+
+    def returning(self, fresh: Iterable[Identifier]) -> list[Identifier]:
+        """Those that were taken out of it before."""
+        hashes = {hashed for _, hashed, *_ in self.parted}
+        return [each for each in dict.fromkeys(fresh) if identifier_hash(each) in hashes] if hashes else []
 
 
 class Breach(IntEnum):
@@ -163,7 +170,7 @@ class Graph:
         added_ms, size = node.ids.pop(identifier), size_bytes(identifier)
         node.size_bytes -= size
         node.apart.pop(identifier, None)
-        node.parted.append((kind, value, into, at_ms, split_id))
+        node.parted.append((kind, identifier_hash(identifier), into, at_ms, split_id))
         self.nodes[into] = Node(
             self.created, {identifier: added_ms}, met=node.met.copy(), size_bytes=size, apart={identifier: at_ms},
             origin=(profile, split_id),

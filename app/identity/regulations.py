@@ -8,7 +8,8 @@
 | UNSUPPRESS | stays | comes in again |
 
 All identifiers of the person's profile are meant, whichever was named: nobody is to come in by another of their names.
-Suppression has to be remembered for good, and an erased identifier must not be: so what is kept is a hash of it.
+Suppression has to be remembered for good, and an erased identifier must not be: so what is kept is a hash of it. The
+same hash is kept of one that was taken out of a profile, by that profile: it may be erased, too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from app.identity.rules import Identifier
 
 HASH_BYTES = 16
 VERSION = 1
-_PERSON = b"suppression"  # so that it is no profile's id
+_PERSON = b"suppression"  # so that it is no profile's id; in stores since suppression was all that it was for
 
 
 class RegulationType(StrEnum):

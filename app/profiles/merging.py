@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from app.identity.regulations import identifier_hash
+from app.identity.rules import Identifier
+
 
 @dataclass(slots=True)
 class Parked:
@@ -38,15 +41,15 @@ class Merging:
     """By the profile whose state they are: those that have come of a state in several."""
     paused_due: int = 0
     """When the profile's timer is due, which is not armed while it waits; 0 for never."""
-    parted: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """`type:value` → the profile that this identifier makes since it left this one, and the split's number, which
-    rises with every split there is; in the order of leaving."""
+    parted: dict[bytes, tuple[str, int]] = field(default_factory=dict)
+    """An identifier's hash → the profile that it makes since it left this one, and the split's number, which rises with
+    every split there is; in the order of leaving. Not its text, which is another person's and goes with them."""
     is_parting: bool = False
     """Whether an identifier is about to leave it: until then all that comes waits, in its order."""
     may_return: bool = False
     """Whether among that is a merge: who has left before may come back by it, and what is theirs waits, too."""
 
-    def add(self, loser: str, theirs: Merging | None, ids: Collection[tuple[str, str]]) -> None:
+    def add(self, loser: str, theirs: Merging | None, ids: Collection[Identifier]) -> None:
         """A profile has become part of this one, and with it what was part of that, or is still on its way to it.
 
         Args:
@@ -59,7 +62,7 @@ class Merging:
             self.waiting += [each for each in theirs.waiting if each not in self.waiting]
             found += theirs.parted.items()
         self.waiting = [each for each in self.waiting if each not in self.absorbed]
-        here = {f"{kind}:{value}" for kind, value in ids}
+        here = {identifier_hash(each) for each in ids} if found else set()
         # Of two the later is the one to go by: it wins as the last of its key.
         found = sorted((each for each in found if each[0] not in here), key=lambda each: each[1][1])
         self.parted = {}
@@ -67,12 +70,12 @@ class Merging:
             self.parted.pop(each, None)
             self.parted[each] = left
 
-    def parted_of(self, ids: Iterable[tuple[str, str]]) -> tuple[str, list[tuple[str, str]]] | None:
+    def parted_of(self, ids: Iterable[Identifier]) -> tuple[str, list[Identifier]] | None:
         """Whose an event with these identifiers is since some of them left, and which; None where none did.
 
         What left first has all that it was named in.
         """
-        named = {f"{kind}:{value}": (kind, value) for kind, value in ids}
+        named = {identifier_hash(each): each for each in ids}
         into = next((profile for each, (profile, _) in self.parted.items() if each in named), None)
         if into is None:
             return None

@@ -129,8 +129,7 @@ class LinkStage:
             loser_key, loser_target = self._target(loser)
             work.emit(topic, target, (key, envelope.absorb(asked.at, asked.id, loser), _JSON))
             work.emit(topic, loser_target, (loser_key, envelope.merge(asked.at, asked.id, profile), _JSON))
-        parted = [(kind, value) for kind, value, *_ in graph.nodes[profile].parted]
-        for each in parted and dict.fromkeys(each for each in fresh if each in found.holds and each in parted):
+        for each in graph.nodes[profile].returning(each for each in fresh if each in found.holds):
             # Whom it had made was erased; else it would have an owner. Its events are this profile's again.
             back = envelope.part(asked.at, asked.id, each, profile, graph.created)
             work.emit(topic, target, (key, back, _JSON))

@@ -24,6 +24,7 @@ from app.definitions.model import Catalog
 from app.definitions.plan import Plan
 from app.events.dates import instant
 from app.events.model import Message
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
@@ -89,7 +90,7 @@ class Refold:
         self._identifier = identifier
         self._held = held
         parted = dict((held.merging or Merging()).parted)
-        parted.pop(":".join(identifier), None)
+        parted.pop(identifier_hash(identifier), None)
         self._parted = Merging(parted=parted)
         self._until = until
         self._since = since or {}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.store import SPLIT
@@ -80,8 +81,7 @@ def begin(key: bytes, merging: Merging, offset: int, part: Part) -> UnderWay | N
     name = left_of(part.id)
     if name in merging.waiting or name in merging.absorbed:
         return None
-    kind, value = part.ids[0]
-    merging.parted[f"{kind}:{value}"] = part.into, part.number
+    merging.parted[identifier_hash(part.ids[0])] = part.into, part.number
     merging.waiting.append(name)
     merging.is_parting = True
     return UnderWay(key.decode(), offset, part)
@@ -94,8 +94,7 @@ def brings_back(body: Body, key: bytes) -> bool:
 
 def came_back(merging: Merging, part: Part) -> bool:
     """An identifier is the profile's again, as a new one: whom it had made was erased. Gives whether it had left."""
-    kind, value = part.ids[0]
-    return merging.parted.pop(f"{kind}:{value}", None) is not None
+    return merging.parted.pop(identifier_hash(part.ids[0]), None) is not None
 
 
 def readdressed(body: Event, ids: Sequence[Identifier]) -> bytes:

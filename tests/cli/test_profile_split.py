@@ -9,6 +9,7 @@ from app.cli.profile import as_text as shown
 from app.cli.profile import as_value as shown_value
 from app.cli.profile_split import Done, Plans, Splitter, as_text, as_value, differences
 from app.identity.graph import Node
+from app.identity.regulations import identifier_hash
 from app.profiles.belonging import Belonging
 from app.profiles.state import Profile
 from app.settings import Settings
@@ -104,11 +105,11 @@ def test_what_is_kept_between_users_and_accounts_is_no_answer() -> None:
 
 
 def test_the_journal_is_shown() -> None:
-    node = Node(1, {ANN: START_MS}, parted=[(*PHONE, "prf_2", START_MS + 1_000, "spl_1")])
+    node = Node(1, {ANN: START_MS}, parted=[(PHONE[0], identifier_hash(PHONE), "prf_2", START_MS + 1_000, "spl_1")])
     found = Found(None, "prf_1", None, Known("prf_1", None, node))
     assert shown(found).splitlines()[-2:] == [
         "taken out of it",
-        "  anonymous_id  phone  prf_2 since 2026-01-01T00:00:01.000Z  by split spl_1",
+        "  anonymous_id  prf_2 since 2026-01-01T00:00:01.000Z  by split spl_1",
     ]
     (parted,) = shown_value(found)["parted"]  # type: ignore[misc]
     assert parted["into"] == "prf_2"

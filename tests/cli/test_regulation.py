@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from app.activation.lists.leaving import Leaving, Left
 from app.cli.commands import run
 from app.cli.output import CommandError
-from app.cli.regulation import as_text, as_value, subject_of
+from app.cli.regulation import subject_of
+from app.cli.regulation_receipt import Elsewhere, as_text, as_value
 from app.identity.regulations import RegulationType
 from app.stages.receipts import Receipt
 from app.stages.regulations import Decided, Erased, Failed, Requested, Settled
@@ -42,6 +44,13 @@ REMAINS = [
 ]  # fmt: skip
 
 
+LISTS = [
+    ("ads", Leaving("buyers", Left.REMOVED, None)),
+    ("ads", Leaving("vip", Left.WAITING, AT_MS + DAY_MS)),
+    ("mail", Leaving("vip", Left.ANOTHERS, None)),
+]
+
+
 def test_until_when_a_topic_may_hold_it() -> None:
     assert [each.until_ms for each in REMAINS] == [AT_MS + 14 * DAY_MS, None]
     for_ever = remaining("t", "", {"cleanup.policy": "delete", "retention.ms": "-1", "segment.ms": "5"}, AT_MS)
@@ -59,7 +68,7 @@ def test_every_topic_with_people_in_it_is_named() -> None:
 
 
 def test_a_receipt_for_people() -> None:
-    assert as_text(receipt(), REMAINS).splitlines() == [
+    assert as_text(receipt(), Elsewhere(REMAINS, LISTS)).splitlines() == [
         "reg_1  FINISHED  SUPPRESS_WITH_DELETE, asked 2026-01-01T00:00:00.000Z",
         "",
         "identifiers",
@@ -73,6 +82,11 @@ def test_a_receipt_for_people() -> None:
         "  crm   delivered 1      3 payloads dropped",
         "  mail  not supported 1  0 payloads dropped",
         "",
+        "lists",
+        "  ads   buyers  removed",
+        "  ads   vip     to be removed by the next update, which is due at 2026-01-02T00:00:00.000Z",
+        "  mail  vip     stays: another profile stands for the same member",
+        "",
         "remains, until at the latest",
         "  events.raw  2026-01-15T00:00:00.000Z  retention.ms=604800000, segment.ms=604800000  messages",
         "  log         no time is set            max.compaction.lag.ms=9223372036854775807     states",
@@ -80,7 +94,7 @@ def test_a_receipt_for_people() -> None:
 
 
 def test_a_receipt_for_machines() -> None:
-    value = as_value(receipt(), REMAINS)
+    value = as_value(receipt(), Elsewhere(REMAINS, LISTS))
     assert (value["id"], value["state"], value["subject"]) == ("reg_1", "FINISHED", "ab12")
     assert value["identifiers"] == {"erased": 2, "suppressed": 2, "lifted": 0}
     assert value["destinations"] == [
@@ -88,6 +102,11 @@ def test_a_receipt_for_machines() -> None:
         {"destination": "mail", "asked": 1, "outcomes": {"not_supported": 1}, "payloads_dropped": 0},
     ]
     assert value["in_their_topics"] == ["lake"]
+    assert value["lists"] == [
+        {"destination": "ads", "audience": "buyers", "state": "removed", "update_due": None},
+        {"destination": "ads", "audience": "vip", "state": "waiting", "update_due": "2026-01-02T00:00:00.000Z"},
+        {"destination": "mail", "audience": "vip", "state": "anothers", "update_due": None},
+    ]
     made = receipt()
     made.take(Failed("reg_1", "prf_1", "KeyError"))
     assert as_value(made)["failed"] == [{"profile": "prf_1", "reason": "KeyError"}]

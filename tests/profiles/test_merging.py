@@ -1,9 +1,11 @@
 """What a profile remembers of identifiers that have left it."""
 
+from app.identity.regulations import identifier_hash
 from app.profiles.merging import Merging
 
 PHONE, TABLET, ANN = ("device", "phone"), ("device", "tablet"), ("user_id", "ann")
-LEFT = {"device:tablet": ("prf_t", 1), "device:phone": ("prf_p", 2)}
+OF_PHONE, OF_TABLET = identifier_hash(PHONE), identifier_hash(TABLET)
+LEFT = {OF_TABLET: ("prf_t", 1), OF_PHONE: ("prf_p", 2)}
 
 
 def test_an_event_is_of_whom_it_names_that_left_first() -> None:
@@ -16,23 +18,23 @@ def test_an_event_is_of_whom_it_names_that_left_first() -> None:
 def test_who_comes_back_is_here_again_by_whatever_way() -> None:
     merging = Merging(parted=dict(LEFT))
     merging.add("prf_x", None, [TABLET, ANN])
-    assert merging.parted == {"device:phone": ("prf_p", 2)}
+    assert merging.parted == {OF_PHONE: ("prf_p", 2)}
 
 
 def test_who_left_a_profile_that_becomes_part_of_this_one_has_left_this_one_unless_it_is_here() -> None:
     merging = Merging()
     merging.add("prf_x", Merging(parted=dict(LEFT)), [PHONE])
-    assert merging.parted == {"device:tablet": ("prf_t", 1)}
+    assert merging.parted == {OF_TABLET: ("prf_t", 1)}
 
 
 def test_of_two_profiles_that_it_left_it_went_farther_from_the_later() -> None:
     for mine, theirs in ((1, 5), (5, 1)):
-        merging = Merging(parted={"device:tablet": (f"prf_{mine}", mine)})
-        merging.add("prf_x", Merging(parted={"device:tablet": (f"prf_{theirs}", theirs)}), [])
-        assert merging.parted == {"device:tablet": ("prf_5", 5)}
+        merging = Merging(parted={OF_TABLET: (f"prf_{mine}", mine)})
+        merging.add("prf_x", Merging(parted={OF_TABLET: (f"prf_{theirs}", theirs)}), [])
+        assert merging.parted == {OF_TABLET: ("prf_5", 5)}
 
 
 def test_the_order_of_leaving_is_that_of_the_splits() -> None:
-    merging = Merging(parted={"device:phone": ("prf_p", 7)})
-    merging.add("prf_x", Merging(parted={"device:tablet": ("prf_t", 3)}), [])
+    merging = Merging(parted={OF_PHONE: ("prf_p", 7)})
+    merging.add("prf_x", Merging(parted={OF_TABLET: ("prf_t", 3)}), [])
     assert merging.parted_of([PHONE, TABLET]) == ("prf_t", [TABLET])

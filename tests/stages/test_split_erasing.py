@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 
@@ -14,7 +16,8 @@ from app.stages import envelope, link_state, links
 from app.stages.records import Work
 from app.stages.splitting import UnderWay
 from app.topics import partition_of
-from tests.stages.splits import START_MS, Parted
+from tests.simulation.store import SimStore
+from tests.stages.splits import START_MS, TOPICS, Parted
 from tests.stages.test_link import AT_MS, Rig, profiles_in, user
 
 ANN, BO = profile_id("user_id", "ann"), profile_id("user_id", "bo")
@@ -47,6 +50,20 @@ def finish(cluster: Parted) -> None:
 
 def pending(cluster: Parted) -> list[bytes]:
     return [key for store in cluster.stores for key in store.keys(SPLIT)]
+
+
+def kept(stores: Iterable[SimStore], changelog: Iterable[tuple[bytes | None, bytes | None]]) -> bytes:
+    """All that is in the stores, and in a changelog once it is compacted."""
+    newest = dict(changelog)
+    entries = [each for store in stores for each in store.data.items()]
+    return b"".join(key + value for key, value in entries) + b"".join(
+        (key or b"") + value for key, value in newest.items() if value is not None
+    )
+
+
+def kept_of(cluster: Parted) -> bytes:
+    changelog = cluster.log.all_of(TOPICS.profiles_changelog)
+    return kept(cluster.stores, [(record.key, record.value) for record in changelog])
 
 
 def two() -> Parted:
@@ -178,6 +195,26 @@ def test_what_came_back_as_an_import_and_was_erased_then_is_not_folded_again() -
     assert (cluster.profile(other).emitted["orders"], cluster.profile(third).emitted["orders"]) == (1, 1)
 
 
+def test_of_who_was_taken_out_and_erased_no_text_stays_with_the_other() -> None:
+    cluster = two()
+    cluster.part(ANN, INTO, TABLET, START_MS + 10, SPLIT_ID)
+    finish(cluster)
+    other = profile_id("user_id", "cleo")  # whoever takes in the other takes over what it knows of the tablet
+    order(cluster, other, 11, ("user_id", "cleo"))
+    cluster.merge(other, ANN, START_MS + 12)
+    cluster.run()
+    assert b"tablet" in kept_of(cluster)
+    erase(cluster, INTO)
+    cluster.run()
+    assert b"tablet" not in kept_of(cluster)
+    order(cluster, other, 13, TABLET)  # by somebody who has not heard of it
+    order(cluster, other, 14, PHONE)
+    cluster.run()
+    assert cluster.profile(other).emitted["orders"] == 5, "what comes late of the erased is nobody's"
+    assert b"tablet" not in kept_of(cluster)
+    assert b"phone" in kept_of(cluster)
+
+
 class Linked:
     """Ann with a phone, which is taken out, erased and named again."""
 
@@ -198,6 +235,9 @@ class Linked:
     def regulate(self, kind: RegulationType) -> Work:
         return self.rig.take(links.regulation(f"reg_{kind}", kind, AT_MS, self.phone))
 
+    def kept(self) -> bytes:
+        return kept([self.rig.store], self.rig.changelog)
+
     def since(self) -> dict[str, int]:
         bodies = [body for profile, body in profiles_in(self.last) if body["kind"] == "part"]
         return msgspec.convert(bodies[0]["since"], dict[str, int])
@@ -217,6 +257,18 @@ def test_the_linker_says_since_when_an_erased_one_is_new(alone_first: bool) -> N
     second = linked.split(2)
     assert first.into != second.into
     assert linked.since() == {"anonymous_id:phone": AT_MS + (20 if alone_first else 30)}
+
+
+@pytest.mark.parametrize("kind", [RegulationType.DELETE_ONLY, RegulationType.SUPPRESS_WITH_DELETE])
+def test_the_linker_forgets_the_text_of_who_was_taken_out_and_erased(kind: RegulationType) -> None:
+    linked = Linked()
+    linked.split(1)
+    linked.say(AT_MS + 20, linked.ann, ("anonymous_id", "tv"))
+    assert b"phone" in linked.kept()
+    linked.regulate(kind)
+    linked.say(AT_MS + 30, linked.ann)
+    assert b"phone" not in linked.kept()
+    assert b"tv" in linked.kept()
 
 
 def test_who_comes_back_without_having_been_erased_is_not_new() -> None:

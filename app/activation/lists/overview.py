@@ -63,6 +63,10 @@ class Ledger:
     def lists(self) -> Mapping[bytes, KeptList]:
         return self._lists
 
+    def entry(self, list_: bytes, id_: bytes) -> Entry | None:
+        """A member, or one who is to be removed."""
+        return self._entries.get(list_, {}).get(id_)
+
     def entries(self, list_: bytes) -> Iterable[Entry]:
         """A list's members, those that are to be removed too."""
         return self._entries.get(list_, {}).values()
