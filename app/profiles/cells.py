@@ -16,7 +16,8 @@
 
 Merging goes once through both cells. It is exact, although so much is forgotten: what is over, hidden by a better
 value, beyond a cap or settled is so whatever other events there are. A `Funnel` looks again at the parents that the
-other profile's facts can reach, each at all facts below it that its `within(parent:)` lets in.
+other profile's facts can reach, each at the facts below it that its `within(parent:)` lets in and that can share with
+it the property by which they are matched.
 
 What aggregates hold is told in `aggregates`. Times are ms. A span [start, end) says when an event counts; an end of 0
 is never. Late events find their place by time, so any order of arrival gives the same answers.
