@@ -24,16 +24,21 @@ def encode(value: object) -> bytes:
 
 def iso(at_ms: int) -> str:
     """`2026-01-31T10:00:00.000Z`. Instants before 1970 or after 9999 become the nearest one that can be written."""
-    at_ms = min(max(at_ms, 0), INSTANT_MS_MAX)
-    day, of_day_ms = divmod(at_ms, DAY_MS)
-    minute, of_minute_ms = divmod(of_day_ms, 60_000)
-    rest = minute // 60, minute % 60, of_minute_ms // 1000, of_minute_ms % 1000
-    return "%sT%02d:%02d:%02d.%03dZ" % (_day(day), *rest)  # noqa: UP031  two thirds of an f-string's time
+    if not 0 <= at_ms <= INSTANT_MS_MAX:
+        at_ms = 0 if at_ms < 0 else INSTANT_MS_MAX
+    minute, rest_ms = divmod(at_ms, 60_000)
+    # Changes come in the order of time, many of a minute: a third of the time of formatting each field.
+    return _minute(minute) + _SECONDS[rest_ms // 1_000] + _MILLISECONDS[rest_ms % 1_000]
 
 
-@lru_cache(maxsize=4096)  # a third of the time of formatting it anew
-def _day(number: int) -> str:
-    return date.fromordinal(EPOCH_DAY + number).isoformat()
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    day, of_day = divmod(number, DAY_MS // 60_000)
+    return f"{date.fromordinal(EPOCH_DAY + day).isoformat()}T{of_day // 60:02d}:{of_day % 60:02d}:"
+
+
+_SECONDS = tuple(f"{each:02d}" for each in range(60))
+_MILLISECONDS = tuple(f".{each:03d}Z" for each in range(1_000))
 
 
 def _storable(value: object) -> object:

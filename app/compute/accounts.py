@@ -12,6 +12,7 @@ from app.compute.timers import pass_time
 from app.definitions.plan import CellPlan, Fold, Scene
 from app.events.model import Message, event_name, id_text, properties_of
 from app.profiles.belonging import UNTAGGED, Belonging, Cells, merge_cells
+from app.profiles.cells import KEPT
 from app.profiles.state import Profile
 
 GROUP_ID = "group_id"
@@ -69,7 +70,7 @@ def _fold_aside(cells: Iterable[tuple[CellPlan, Fold]], held: Cells, scene: Scen
         before = held.get(cell.id)
         advanced = cell.kind.advance(before, scene.now) if before is not None else None
         filled = fold(scene, advanced)
-        if filled is not None:
+        if filled is not None and filled is not KEPT:
             held[cell.id] = filled
         elif advanced is not None:
             held[cell.id] = advanced

@@ -13,6 +13,7 @@ from app.events.model import Message, event_name, id_text, properties_of
 from app.identity.rules import IDENTIFYING_TYPES
 from app.ids import message_id
 from app.profiles.belonging import Belonging
+from app.profiles.cells import KEPT
 from app.profiles.merge import merge
 from app.profiles.state import Profile, is_later
 
@@ -204,8 +205,17 @@ class Application:
         if profile.plan != plan.version:
             self.is_replanned = True
             self._forget_unasked()
+            self._arm_cells()
         profile.plan = plan.version
         return list(range(len(plan.definitions)))
+
+    def _arm_cells(self) -> None:
+        """Cells that were there before may turn earlier for the definitions of a new plan than for those before."""
+        profile, cells, now = self.profile, self.plan.cells, self.scene.now
+        for cell_id, held in profile.cells.items():
+            cell = cells.get(cell_id)
+            if cell is not None and cell.timed:
+                profile.armed_due = earliest(profile.armed_due, cell.kind.next_flip_ms(held, now))
 
     def _forget_unasked(self) -> None:
         """What no account asks any more: should one ask again, all that is known is told anew."""
@@ -228,7 +238,7 @@ class Application:
         for cell, fold in cells:
             cell_id = cell.id
             filled = fold(scene, held.get(cell_id))
-            if filled is None:
+            if filled is None or filled is KEPT:
                 continue
             held[cell_id] = filled
             touched.extend(by_cell[cell_id])

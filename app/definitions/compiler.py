@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TypeAlias
 
 from app.definitions import ast
-from app.definitions.conditions import every
+from app.definitions.conditions import count_cap, count_marks, every
 from app.definitions.expressions import Expressions, condition_id, knows, trait_steps
 from app.definitions.funnels import FunnelCompiler, is_funnel
 from app.definitions.intake import Window, fold_of, source_test, window_of
@@ -19,7 +19,7 @@ from app.definitions.printer import to_text
 from app.definitions.reducers import aggregate, observer, shared
 from app.definitions.tree import nodes, outside_where
 from app.profiles.aggregates import Extreme
-from app.profiles.cells import ChainKind
+from app.profiles.cells import ChainKind, Marks
 from app.profiles.sessions import Runs, SessionFacts
 from app.profiles.windows import Count, Peaks, Spanned, Total, WindowCount
 
@@ -36,13 +36,15 @@ def compile_plan(ready: Ready) -> Plan:
     accounts = [definition for definition, _ in of_accounts]
     own = {definition.key: definition.kind for definition, _ in ready if definition.scope == "USERS"}
     slots = {definition.key: FACT + definition.key for definition in accounts if definition.key not in own}
-    builder = _Builder({**{definition.key: definition.kind for definition in accounts}, **own}, slots)
+    conditions = _conditions(body for _, body in of_accounts)
+    bodies = [*(body for definition, body in ready if definition.scope == "USERS"), *conditions.values()]
+    kinds = {**{definition.key: definition.kind for definition in accounts}, **own}
+    builder = _Builder(kinds, _marks(bodies), slots)
     for definition, body in of_accounts:
         builder.add_fact(definition, body)
     for definition, body in ready:
         if definition.scope == "USERS":
             builder.add(definition, body)
-    conditions = _conditions(body for _, body in of_accounts)
     for id_, condition in conditions.items():
         builder.add_condition(id_, condition)
     plan = builder.plan(_version(definition for definition, _ in ready))
@@ -66,7 +68,7 @@ def compile_accounts(ready: Ready, told: Set[str] = frozenset()) -> Plan:
         told: The keys of what users are told.
     """
     own = [(definition, body) for definition, body in ready if definition.scope == "ACCOUNTS"]
-    builder = _Builder({definition.key: definition.kind for definition, _ in own})
+    builder = _Builder({definition.key: definition.kind for definition, _ in own}, _marks(body for _, body in own))
     for definition, body in own:
         builder.add(definition, body)
     plan = builder.plan(_version((definition for definition, _ in own), *sorted(told)))
@@ -101,9 +103,30 @@ def _conditions(bodies: Iterable[ast.Body]) -> dict[str, ast.Condition]:
     }
 
 
+def _marks(bodies: Iterable[ast.Body]) -> dict[str, Marks | None]:
+    """By the cell's id, the counts that all together tell apart; None where each count matters to one of them."""
+    found: dict[str, Marks | None] = {}
+    for body in bodies:
+        compared: set[int] = set()
+        for node in outside_where(body):
+            if isinstance(node, ast.Comparison) and isinstance(node.left, ast.Chain):
+                compared.add(id(node.left))
+                chain, cap, marks = node.left, count_cap(node), count_marks(node)
+            elif isinstance(node, ast.Chain) and id(node) not in compared:
+                chain, cap, marks = node, 0, None
+            else:
+                continue
+            cell_id, _, _ = cell_key(chain, cap)
+            others = found.get(cell_id, ())
+            found[cell_id] = tuple(sorted({*marks, *others})) if marks is not None and others is not None else None
+    return found
+
+
 @dataclass
 class _Builder:
-    kinds: dict[str, str]
+    kinds: Mapping[str, str]
+    marks: Mapping[str, Marks | None]
+    """By cell: the counts that definitions tell apart; None for all."""
     slots: dict[str, str] = field(default_factory=dict)
     """Of definitions of others: where their values are."""
     definitions: list[DefinitionPlan] = field(default_factory=list)
@@ -204,7 +227,7 @@ class _Builder:
             funnel, folds = FunnelCompiler(self.kinds, self.slots).compile(chain)
             self.cells[cell_id] = CellPlan(cell_id, funnel, timed, reads_traits)
         else:
-            kind = _kind(chain, window, cap)
+            kind = _kind(chain, window, cap, self.marks[cell_id])
             folds = {chain.event: self._fold(kind, chain, window)}
             self.cells[cell_id] = CellPlan(cell_id, kind, timed, reads_traits)
         for event, fold in folds.items():
@@ -276,20 +299,20 @@ def _is_window_count(chain: ast.Chain, window: Window) -> bool:
     )
 
 
-def _kind(chain: ast.Chain, window: Window, cap: int) -> ChainKind:
+def _kind(chain: ast.Chain, window: Window, cap: int, marks: Marks | None) -> ChainKind:
     """The kind of cell that holds the least."""
     taken = aggregate(chain.reducer)
     near_ms, far_ms = window.near_ms, window.far_ms or 0
     is_plain = window.is_plain and not is_turning(chain)
     if window.gap_ms is not None:
         if is_plain:
-            return Runs(taken, window.gap_ms)
+            return Runs(taken, window.gap_ms, marks)
         window_ms = (0, 0) if is_turning(chain) else (near_ms, far_ms)
         return SessionFacts(taken, window.gap_ms, *window_ms)
     if is_plain:
         return Count() if chain.reducer.name == "count" else Total(taken)
     if _is_window_count(chain, window):
-        return WindowCount(far_ms, cap)
+        return WindowCount(far_ms, cap, marks)
     return Peaks(taken, near_ms, far_ms) if isinstance(taken, Extreme) else Spanned(taken, near_ms, far_ms)
 
 

@@ -6,16 +6,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from math import ceil
+from math import ceil, floor
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from app.definitions import ast
 from app.events.values import Json, comparator, comparator_with, date_comparator, has_each, path_steps
+from app.profiles.cells import Marks
 
 CAP_MAX = 1_024
 """A count that is compared with more than this keeps every time in its window."""
-
-_ORDERINGS = frozenset({"equals", "differs", "greater_than", "at_least", "less_than", "at_most"})
 
 
 class Timed(Protocol):
@@ -144,17 +143,34 @@ def is_many(node: ast.Scalar) -> bool:
             return False
 
 
+def count_marks(node: ast.Comparison) -> Marks | None:
+    """The counts at which the comparison of a count with a constant turns; None for any other comparison."""
+    left, *arguments = node.left, *node.arguments
+    if not isinstance(left, ast.Chain) or left.reducer.name != "count" or len(arguments) != 1:
+        return None
+    (right,) = arguments
+    if not isinstance(right, ast.Literal) or isinstance(right.value, (str, bool)):
+        return None
+    match node.comparator:
+        case "at_least" | "less_than":
+            turns = [ceil(right.value)]
+        case "greater_than" | "at_most":
+            turns = [floor(right.value) + 1]
+        case "equals" | "differs":
+            turns = [int(right.value), int(right.value) + 1] if right.value == int(right.value) else []
+        case _:
+            return None
+    return tuple(count for count in turns if count > 0)
+
+
 def count_cap(node: ast.Comparison) -> int:
     """How many of the newest times are enough to compare a count with a constant; 0 for all of them.
 
-    A count that is greater than the constant by one compares like any greater one, of `>=` and `<` one that equals it
-    does. Rounded up to a power of two, so that comparisons with neighbouring numbers share a cell. No more than that:
-    each time that is kept is a step when it leaves the window.
+    A count that has reached the last mark compares like any greater one. Rounded up to a power of two, so that
+    comparisons with neighbouring numbers share a cell.
     """
-    if not isinstance(node.left, ast.Chain) or node.comparator not in _ORDERINGS:
+    marks = count_marks(node)
+    if marks is None:
         return 0
-    (right,) = node.arguments
-    if not isinstance(right, ast.Literal) or isinstance(right.value, (str, bool)) or not 0 <= right.value < CAP_MAX:
-        return 0
-    enough = ceil(right.value) if node.comparator in ("at_least", "less_than") else int(right.value) + 1
-    return max(2, 1 << (enough - 1).bit_length())
+    enough = max(marks, default=1)
+    return max(2, 1 << (enough - 1).bit_length()) if enough <= CAP_MAX else 0

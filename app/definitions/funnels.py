@@ -144,9 +144,23 @@ class FunnelCompiler:
             newest=newest,
             forget_ms=min(level.ends_ms, default=None),
             pairwise=level.index > 0 and parent is self._levels[0] and not any(map(_can_turn, _conjuncts(chain))),
+            join=self.join(level, later),
         )
         self._steps[level.index] = step
         return step
+
+    def join(self, level: _Level, later: Deferred) -> tuple[int, int] | None:
+        """The slots of a property of its own and of one of its parent that have to be equal, if there are such."""
+        for condition in _conjuncts(level.chain):
+            match condition:
+                case ast.Comparison(ast.Property() as one, "equals", (ast.Property() as other,)):
+                    own, parents = (other, one) if one.of_parent else (one, other)
+                case _:
+                    continue
+            if level.parent is None or own.of_parent or not parents.of_parent or is_many(own) or is_many(parents):
+                continue
+            return later.slot_of(level, own), later.slot_of(level.parent, ast.Property(parents.path))
+        return None
 
 
 class Deferred(Conditions[Look]):
@@ -200,12 +214,13 @@ class Deferred(Conditions[Look]):
             case ast.Property(path, True):
                 parent = self._level.parent
                 assert parent is not None, "the parser allows property(parent:) only in a funnel"
-                of_parent = self._slot(parent, ast.Property(path))
+                of_parent = self.slot_of(parent, ast.Property(path))
                 return lambda look: look.parent[1][of_parent]
-        own = self._slot(self._level, node)
+        own = self.slot_of(self._level, node)
         return lambda look: look.fact[1][own]
 
-    def _slot(self, level: _Level, node: ast.Scalar) -> int:
+    def slot_of(self, level: _Level, node: ast.Scalar) -> int:
+        """Where a fact of a level has what is read of its event."""
         return level.slot(to_text(node), lambda: (self._now.values if is_many(node) else self._now.value)(node))
 
 

@@ -42,7 +42,7 @@ Instants = Callable[[Scene], list[int]]
 
 Fold = Callable[[Scene, Any], Any]
 """Takes the scene of an event and a cell, or None where there is none; gives the cell with the event in it, the same
-object perhaps, or None when the event changes nothing."""
+object perhaps; `KEPT` when nobody has to be asked anew because of that; None when the event changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

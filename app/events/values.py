@@ -30,6 +30,7 @@ __all__ = [
     "comparator_with",
     "date_breakpoints",
     "date_comparator",
+    "equality_key",
     "exact",
     "has_each",
     "instant",
@@ -228,6 +229,17 @@ def _equal(left: Json, right: Json) -> bool:
                 return as_decimal(x) == as_decimal(y)
             return x == y
     return text(left) == text(right)
+
+
+def equality_key(value: Json) -> Decimal | str | None:
+    """What values have in common that are equal: values of different keys are not. None for what equals nothing.
+
+    Two of one key need not be equal: 1 equals "1" and "01", which are two texts.
+    """
+    if value is None:
+        return None
+    plain = number(value)
+    return text(value) if plain is None else as_decimal(plain)
 
 
 def _ordering(in_order: Callable[[Number, Number], bool]) -> Comparator:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from app.events.values import equality_key
 from app.profiles.aggregates import Aggregate
 from app.profiles.facts import Fact, Facts, after, drop_until, insert, latest_session, since
 from app.profiles.facts import merge as merge_facts
 
 SLOTS, VALUES, STATE, DUE = 1, 2, 3, 4
+LOOKS_MIN = 4
+"""From so many facts on whose children are looked for together, these are sorted by what they have to share."""
 OUT, IN, SETTLED = 0, 1, 2
 """A parent's states. What is settled counts whatever is still to come, as far as the chain's window goes."""
 
@@ -27,18 +30,33 @@ OUT, IN, SETTLED = 0, 1, 2
 class Look:
     """What the conditions of a funnel can see. One object per cell and change; `fact` and `parent` move while in use.
 
+    Args:
+        looks: How many facts of the outermost chain will be looked at.
+
     Attributes:
         due: The earliest instant after `now` that was met while looking, at which something can turn; 0 for none.
     """
 
-    __slots__ = ("due", "fact", "facts", "now", "parent")
+    __slots__ = ("_joined", "due", "fact", "facts", "looks", "now", "parent")
 
-    def __init__(self, facts: Sequence[Facts], now: int) -> None:
+    def __init__(self, facts: Sequence[Facts], now: int, looks: int = 1) -> None:
         self.facts = facts
         self.now = now
+        self.looks = looks
         self.due = 0
         self.fact: Fact = []
         self.parent: Fact = []
+        self._joined: dict[int, dict[Any, Facts]] = {}
+
+    def joined(self, index: int, slot: int, value: Any) -> Facts:
+        """The facts of a step of which a slot can equal a value, in their order."""
+        by_key = self._joined.get(index)
+        if by_key is None:
+            by_key = self._joined[index] = {}
+            for fact in self.facts[index]:
+                by_key.setdefault(equality_key(fact[SLOTS][slot]), []).append(fact)
+        key = equality_key(value)
+        return by_key.get(key, []) if key is not None else []
 
     def note(self, edge_ms: int) -> None:
         """Remember an instant at which what is being looked at can turn."""
@@ -76,12 +94,17 @@ class Step:
     pairwise: bool
     """Whether its condition is decided between a fact and its parent, the outermost, for ever: a fact that fails it can
     mean nothing to that parent."""
+    join: tuple[int, int] | None = None
+    """A slot of its own and one of its parent that have to be equal; None where there are none."""
 
     def total(self, look: Look) -> Any:
         """The total of the facts that count for the fact that is looked at."""
         fact, parent, facts = look.fact, look.parent, look.facts[self.index]
         if not facts or facts[-1][0] <= fact[0]:
             return None  # a parent that is new, as a rule
+        if self.join is not None and look.looks >= LOOKS_MIN:
+            own, of_parent = self.join
+            facts = look.joined(self.index, own, fact[SLOTS][of_parent])
         found: Facts = []
         for child in self._after(fact, facts):
             at_ms = child[0]
@@ -205,7 +228,7 @@ class Funnel:
         due = [parent for parent in parents if parent[DUE] and parent[DUE] <= now_ms]
         if not due:
             return cell
-        look = Look(cell[1:], now_ms)
+        look = Look(cell[1:], now_ms, len(due))
         gone = 0
         for parent in due:
             gone += self._settled(cell, parent, look)

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from app.profiles.aggregates import Aggregate
-from app.profiles.cells import Span
+from app.profiles.cells import KEPT, Marks, Span, level
 from app.profiles.facts import insert
 from app.profiles.facts import merge as merge_facts
 from app.profiles.windows import in_window
@@ -27,11 +27,14 @@ class Runs:
 
     aggregate: Aggregate
     gap_ms: int
+    marks: Marks | None = None
+    """Of a count; None where each matters, and for all else."""
 
     def add(
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
-    ) -> list[Any]:
+    ) -> Any:
         runs: list[Any] = cell if cell is not None else []
+        before = self.answer(cell, now_ms)
         # Those from `first` on end less than a gap before the event; those before `last` start less than one after it.
         first = bisect_left(runs, at_ms - self.gap_ms + 1, key=_end_ms)
         last = first
@@ -44,7 +47,10 @@ class Runs:
         for value in values:
             total = self.aggregate.add(total, value)
         runs[first:last] = [[start_ms, end_ms, total]]
-        return runs
+        if cell is None or self.marks is None:
+            return runs
+        after = self.answer(cell, now_ms)
+        return KEPT if level(self.marks, before or 0) == level(self.marks, after or 0) else runs
 
     def advance(self, cell: list[Any], now_ms: int) -> list[Any]:
         return cell
@@ -53,7 +59,10 @@ class Runs:
         return cell[-1][2] if cell and now_ms - cell[-1][1] < self.gap_ms else None
 
     def next_flip_ms(self, cell: list[Any], now_ms: int) -> int:
-        expires_ms: int = cell[-1][1] + self.gap_ms
+        _, end_ms, total = cell[-1]
+        if self.marks is not None and not level(self.marks, total):
+            return 0
+        expires_ms: int = end_ms + self.gap_ms
         return expires_ms if expires_ms > now_ms else 0
 
     def merge(self, cell: list[Any], other: list[Any], now_ms: int) -> list[Any]:

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from app.profiles.aggregates import Aggregate, Extreme, Reversible
-from app.profiles.cells import Span
+from app.profiles.cells import KEPT, Marks, Span, level
 from app.profiles.facts import merge as merge_facts
 
 _start_ms = itemgetter(0)
@@ -41,24 +41,30 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class WindowCount:
-    """[time of each event in the window], sorted."""
+    """[time of each event in the window], sorted; with marks, perhaps some that have left it."""
 
     window_ms: int
     cap: int = 0
     """Above 0, only so many of the newest times are kept: enough where the count is only compared with a number
     below the cap, because events leave in the order of their times."""
+    marks: Marks | None = None
+    """None where each count matters; none is above the cap."""
 
     def add(
         self, cell: list[int] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
-    ) -> list[int] | None:
-        if at_ms <= now_ms - self.window_ms:
+    ) -> Any:
+        over_ms = now_ms - self.window_ms
+        if at_ms <= over_ms:
             return None
         if cell is None:
             return [at_ms]
+        if cell and cell[0] <= over_ms:
+            del cell[: bisect_right(cell, over_ms)]
         insort(cell, at_ms)
         if self.cap and len(cell) > self.cap:
             del cell[0]
-        return cell
+            return KEPT if self.marks is not None else cell
+        return cell if self.marks is None or len(cell) in self.marks else KEPT
 
     def advance(self, cell: list[int], now_ms: int) -> list[int] | None:
         gone = bisect_right(cell, now_ms - self.window_ms)
@@ -70,7 +76,12 @@ class WindowCount:
         return len(cell) - bisect_right(cell, now_ms - self.window_ms) if cell else None
 
     def next_flip_ms(self, cell: list[int], now_ms: int) -> int:
-        first = bisect_right(cell, now_ms - self.window_ms)
+        over_ms = now_ms - self.window_ms
+        first, marks = bisect_right(cell, over_ms), self.marks
+        if marks is not None:
+            reached = level(marks, len(cell) - first)
+            # The count falls below a mark when the oldest of so many of the newest leaves.
+            return cell[-marks[reached - 1]] + self.window_ms if reached else 0
         return cell[first] + self.window_ms if first < len(cell) else 0
 
     def merge(self, cell: list[int], other: list[int], now_ms: int) -> list[int] | None:
@@ -176,10 +187,13 @@ class Peaks:
 
     def add(
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
-    ) -> list[Any] | None:
-        if spans is None:
-            return entered(cell, at_ms + self.near_ms, now_ms, at_ms + self.far_ms, values, self._enter)
-        return added(cell, now_ms, spans, values, self._enter)
+    ) -> Any:
+        if spans is not None:
+            return added(cell, now_ms, spans, values, self._enter)
+        best = cell[2][0] if cell is not None and cell[2] else None
+        filled = entered(cell, at_ms + self.near_ms, now_ms, at_ms + self.far_ms, values, self._enter)
+        # A value behind the best one turns nothing before that one leaves; one whose time is to come, may.
+        return KEPT if filled is not None and best is not None and filled[2][0] is best and not filled[3] else filled
 
     def _enter(self, cell: list[Any], end_ms: int, value: Any) -> None:
         _, ends, values, _ = cell

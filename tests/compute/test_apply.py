@@ -63,6 +63,12 @@ class Person:
         )  # fmt: skip
         return application.changes
 
+    def refresh(self, after_ms: int) -> list[Change]:
+        application = self._application()
+        application.pass_time(START_MS + after_ms)
+        application.refresh()
+        return application.changes
+
     def time(self, after_ms: int) -> list[Change]:
         application = self._application()
         application.pass_time(START_MS + after_ms)
@@ -85,6 +91,33 @@ def test_exit_fires_when_a_window_empties_without_an_event() -> None:
     assert steps(person.time(HOUR_MS)) == [("active", False, HOUR_MS)]
     assert person.profile.armed_due == 0
     assert person.profile.cells == {}, "nothing is kept of a window that is empty"
+
+
+def test_time_does_nothing_where_a_count_passes_no_number_that_it_is_compared_with() -> None:
+    person = Person(audience("regular", "event('Order').within(1 hour).count() >= 3"))
+    for after_ms in (0, 1, 2, 3, 4):
+        changes = person.message(after_ms)
+        assert steps(changes) == ([("regular", True, 2)] if after_ms == 2 else [])
+        # Armed when the third became one of three; those after it only put that off.
+        assert person.profile.armed_due == (START_MS + HOUR_MS if after_ms >= 2 else 0)
+    assert person.time(HOUR_MS) == []
+    assert person.profile.armed_due == START_MS + HOUR_MS + 2
+    assert steps(person.time(2 * HOUR_MS)) == [("regular", False, HOUR_MS + 2)]
+
+
+def test_an_edit_that_compares_a_count_with_another_number_is_told_when_that_is_passed() -> None:
+    person = Person(audience("some", "event('Order').within(1 hour).count() >= 1"))
+    for after_ms in (0, 10, 20):
+        person.message(after_ms)
+    assert person.time(HOUR_MS) == []
+    assert person.profile.armed_due == START_MS + HOUR_MS + 20, "nothing to do before all orders are gone"
+    person.use(
+        audience("some", "event('Order').within(1 hour).count() >= 1"),
+        audience("few", "event('Order').within(1 hour).count() < 2"),
+    )
+    assert person.plan.cells.keys() == person.profile.cells.keys()
+    assert person.refresh(HOUR_MS + 1) == []
+    assert steps(person.time(2 * HOUR_MS)) == [("few", True, HOUR_MS + 10), ("some", False, HOUR_MS + 20)]
 
 
 def test_a_change_has_the_custom_traits_of_its_moment() -> None:

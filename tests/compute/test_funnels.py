@@ -20,7 +20,7 @@ from app.definitions.plan import Plan
 from app.identity.identifiers import Identifiers
 from app.identity.rules import IdentityRules
 from app.profiles import codec
-from app.profiles.funnels import Funnel
+from app.profiles.funnels import Funnel, Look
 from app.profiles.state import Profile
 from tests.oracle.language import define
 from tests.oracle.profiles import Record
@@ -217,3 +217,42 @@ def test_facts_that_no_parent_of_the_window_can_need_are_dropped() -> None:
     _, parents, children = kept(f"{query}.count()", "BABBBBBABA")
     assert [parent[0] - START_MS for parent in parents] == [7_000, 9_000]
     assert min(child[0] for child in children) >= START_MS + 5_000
+
+
+# ── what it costs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "property('p') = property(parent: 'p')",
+        "property(parent: 'p') = property('p') AND property('never') != property(parent: 'p')",
+    ],
+)
+def test_parents_are_merged_with_the_children_that_can_be_theirs(clause: str) -> None:
+    plan = plan_of(f"event('A').where(event('B').where({clause}).count() >= 1).within(1 day).count()")
+    ((cell_id, cell),) = plan.cells.items()
+    assert isinstance(cell.kind, Funnel)
+    pairs = 400
+    halves = [Person(plan), Person(plan)]
+    for number in range(2 * pairs):
+        at_ms = START_MS + number * SECOND_MS
+        # Each half has the parents of the other half's children.
+        name, person = ("A", halves[number % 2]) if number < pairs else ("B", halves[(number + 1) % 2])
+        properties = {"p": f"{number % pairs}", "never": "asked for"}
+        person.apply(at_ms, Record(at_ms, {"type": "track", "event": name, "userId": "u", "properties": properties}))
+    one, other = (half.profile.cells[cell_id] for half in halves)
+    looked = 0
+    child = cell.kind.steps[1]
+    where = child.where
+    assert where is not None
+
+    def counting(look: Look) -> bool:
+        nonlocal looked
+        looked += 1
+        return where(look)
+
+    object.__setattr__(child, "where", counting)  # the parents' condition asks this very object
+    merged = cell.kind.merge(one, other, START_MS + 2 * pairs * SECOND_MS)
+    assert cell.kind.answer(merged, START_MS + 2 * pairs * SECOND_MS) == pairs
+    assert pairs <= looked <= 2 * pairs, "not each parent with each child"

@@ -73,6 +73,31 @@ def test_chains_that_remember_the_same_share_a_cell(queries: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize(
+    ("audiences", "traits", "marks"),
+    [
+        (["within(1 day).count() >= 3"], [], (3,)),
+        (["within(1 day).count() >= 3", "within(1 day).count() < 4"], [], (3, 4)),
+        (["expires_after(1 hour).count() = 0"], [], (1,)),
+        (["expires_after(1 hour).count() >= 2", "expires_after(1 hour).count() != 5"], [], (2, 5, 6)),
+        (["expires_after(1 hour).count() >= 2"], ["expires_after(1 hour).count()"], None),
+        (["within(1 day).count() >= trait('least')"], [], None),
+        (["within(1 day).count() >= '3'"], [], None),
+        (["expires_after(1 hour).sum(property('p')) >= 3"], [], None),
+    ],
+)
+def test_a_count_that_is_only_compared_has_marks(
+    audiences: list[str], traits: list[str], marks: tuple[int, ...] | None
+) -> None:
+    texts = [("audience", each) for each in audiences] + [("trait", each) for each in traits]
+    definitions = [Definition(f"d{at}", kind, f"event('V').{text}") for at, (kind, text) in enumerate(texts)]  # type: ignore[arg-type]
+    ready, errors = compile_ready(definitions)
+    assert not errors, errors
+    (cell,) = compile_plan(ready).cells.values()
+    assert isinstance(cell.kind, WindowCount | Runs)
+    assert cell.kind.marks == marks
+
+
+@pytest.mark.parametrize(
     "queries",
     [
         ("event('V').mode(property('p.$'), 1)", "event('V').mode(property('p.$') as array, 1)"),

@@ -1,9 +1,9 @@
-"""How many events a comparison with a constant needs."""
+"""How many events a comparison with a constant needs, and at which counts it turns."""
 
 import pytest
 
 from app.definitions import ast
-from app.definitions.conditions import count_cap
+from app.definitions.conditions import count_cap, count_marks
 from app.events.values import comparator
 
 ORDERINGS = ("equals", "differs", "greater_than", "at_least", "less_than", "at_most")
@@ -29,11 +29,19 @@ def test_no_more_is_kept_than_it_takes(name: str, right: float, cap: int) -> Non
     assert count_cap(ast.Comparison(COUNT, name, (ast.Literal(right),))) == cap
 
 
+@pytest.mark.parametrize("name", ORDERINGS)
+@pytest.mark.parametrize("right", [-1, -0.5, 0, 0.5, 1, 2, 2.5, 3, 4, 7.0, 2_000])
+def test_a_comparison_turns_at_its_marks_and_nowhere_else(name: str, right: float) -> None:
+    marks = count_marks(ast.Comparison(COUNT, name, (ast.Literal(right),)))
+    holds = comparator(name)
+    turns = [count for count in range(1, 2_010) if holds(count, (right,)) is not holds(count - 1, (right,))]
+    assert marks == tuple(turns)
+
+
 @pytest.mark.parametrize(
     "comparison",
     [
-        ast.Comparison(COUNT, "at_least", (ast.Literal(1_024),)),
-        ast.Comparison(COUNT, "at_least", (ast.Literal(-1),)),
+        ast.Comparison(COUNT, "at_least", (ast.Literal(1_025),)),
         ast.Comparison(COUNT, "equals", (ast.Literal("3"),)),
         ast.Comparison(COUNT, "contains", (ast.Literal(3),)),
         ast.Comparison(COUNT, "at_least", (ast.Trait("least"),)),

@@ -22,6 +22,7 @@ from app.events.values import (
     comparator_with,
     date_breakpoints,
     date_comparator,
+    equality_key,
     exact,
     has_each,
     instant,
@@ -158,6 +159,23 @@ def test_comparisons_are_the_oracles(pair: tuple[Json, Json]) -> None:
         assert comparator(name)(left, arguments) is oracle.holds(name, left, arguments), name
         assert comparator_with(name, arguments)(left) is oracle.holds(name, left, arguments), name
     assert same(left, right) is oracle.same(left, right)
+
+
+@many
+@given(pairs)
+def test_what_is_equal_has_one_key(pair: tuple[Json, Json]) -> None:
+    left, right = pair
+    assert not comparator("equals")(left, (right,)) or equality_key(left) == equality_key(right) is not None
+
+
+def test_edges_that_are_equal_have_one_key() -> None:
+    equals = comparator("equals")
+    found = [(left, right) for left in EDGES for right in EDGES if equals(left, (right,))]
+    assert len(found) > len(EDGES) // 2, "some spell the same number"
+    for left, right in found:
+        assert equality_key(left) == equality_key(right) is not None
+        assert hash(equality_key(left)) == hash(equality_key(right))
+    assert equality_key(None) is None
 
 
 def test_comparisons_of_all_edges_with_each_other_are_the_oracles() -> None:

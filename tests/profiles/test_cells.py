@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.profiles import codec
 from app.profiles.aggregates import Counted, Extreme, Summed, Texts
-from app.profiles.cells import ChainKind, Span
+from app.profiles.cells import KEPT, ChainKind, Span, level
 from app.profiles.sessions import Runs, SessionFacts
 from app.profiles.state import Profile
 from app.profiles.windows import Count, Peaks, Spanned, Total, WindowCount
@@ -49,6 +49,16 @@ class Case:
     gap_ms: int | None = None
     spans: bool = False
     cap: int = 0
+    marks: tuple[int, ...] | None = None
+    """Of a count: those that its readers tell apart; None for all."""
+
+    def read(self, answer: Any) -> Any:
+        """What the cell's readers make of an answer."""
+        return answer if self.marks is None else level(self.marks, answer or 0)
+
+
+def _marked(kind: ChainKind, *marks: int, **window: Any) -> Case:
+    return Case(replace(kind, marks=marks), Counted(), marks=marks, **window)  # type: ignore[type-var]
 
 
 def _timed(taken: Taken, **window: Any) -> Case:
@@ -62,11 +72,17 @@ CASES = (
     Case(Count(), Counted()),
     Case(WindowCount(WINDOW_MS), Counted(), far_ms=WINDOW_MS),
     Case(WindowCount(WINDOW_MS, CAP), Counted(), far_ms=WINDOW_MS, cap=CAP),
+    _marked(WindowCount(WINDOW_MS), 2, far_ms=WINDOW_MS),
+    _marked(WindowCount(WINDOW_MS), 1, 2, 4, far_ms=WINDOW_MS),
+    _marked(WindowCount(WINDOW_MS, CAP), 1, CAP, far_ms=WINDOW_MS, cap=CAP),
+    _marked(WindowCount(WINDOW_MS), far_ms=WINDOW_MS),
     *(Case(Total(taken), taken) for taken in AGGREGATES),
     *(_timed(taken, far_ms=WINDOW_MS) for taken in AGGREGATES),
     *(_timed(taken, near_ms=NEAR_MS, far_ms=WINDOW_MS) for taken in AGGREGATES),
     *(_timed(taken, spans=True) for taken in AGGREGATES),
     *(Case(Runs(taken, GAP_MS), taken, gap_ms=GAP_MS) for taken in AGGREGATES),
+    _marked(Runs(Counted(), GAP_MS), 2, gap_ms=GAP_MS),
+    _marked(Runs(Counted(), GAP_MS), 1, 3, gap_ms=GAP_MS),
     *(
         Case(SessionFacts(taken, GAP_MS, 0, WINDOW_MS), taken, gap_ms=GAP_MS, far_ms=WINDOW_MS)
         for taken in (Counted(), Summed(), Extreme("moments", True))
@@ -209,6 +225,24 @@ def _spans(add: Add, now_ms: int) -> list[Span]:
     return spans
 
 
+def added(case: Case, cell: Any, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]) -> Any:
+    """The cell with an event. Where it is only kept, nobody is asked anew, and no timer is armed anew."""
+    before = case.read(plain(case.taken, case.kind.answer(cell, now_ms)))
+    due_ms = case.kind.next_flip_ms(cell, now_ms) if cell is not None else 0
+    filled = case.kind.add(cell, at_ms, now_ms, spans, values)
+    if filled is not KEPT:
+        return stored(cell, filled)
+    assert case.read(plain(case.taken, case.kind.answer(cell, now_ms))) == before
+    later_ms = case.kind.next_flip_ms(cell, now_ms)
+    assert later_ms == 0 or 0 < due_ms <= later_ms
+    return cell
+
+
+def stored(cell: Any, filled: Any) -> Any:
+    """What is stored after `add`."""
+    return cell if filled is None or filled is KEPT else filled
+
+
 def run(case: Case, script: Sequence[Step], *, reload: bool) -> tuple[Any, Everything, int]:
     """The cell after some steps, each of which is checked; all events; and now."""
     everything, cell, now_ms = Everything(case), None, START_MS
@@ -219,8 +253,7 @@ def run(case: Case, script: Sequence[Step], *, reload: bool) -> tuple[Any, Every
                 spans = _spans(step, now_ms)
                 values = observed(case.taken, step, at_ms, arrival)
                 everything.events.append((at_ms, spans, values))
-                filled = case.kind.add(cell, at_ms, now_ms, spans if case.spans else None, values)
-                cell = filled if filled is not None else cell
+                cell = added(case, cell, at_ms, now_ms, spans if case.spans else None, values)
             case Pass(ms, advance):
                 now_ms += ms
                 if advance and cell is not None:
@@ -246,11 +279,11 @@ def _check_flip(case: Case, cell: Any, everything: Everything, now_ms: int) -> N
     """The answer stays as it is until the instant that the cell names, and the cell knows all answers from there on."""
     flip_ms = case.kind.next_flip_ms(cell, now_ms)
     assert flip_ms == 0 or flip_ms > now_ms
-    before = everything.answer(now_ms)
+    before = case.read(everything.answer(now_ms))
     for later_ms in range(now_ms, now_ms + 5 * WINDOW_MS):
         answer = everything.answer(later_ms)
         if not flip_ms or later_ms < flip_ms:
-            assert answer == before, f"turned at {later_ms}, the cell said {flip_ms}"
+            assert case.read(answer) == before, f"turned at {later_ms}, the cell said {flip_ms}"
         assert plain(case.taken, case.kind.answer(cell, later_ms)) == answer
 
 
@@ -310,8 +343,7 @@ def test_merged_cells_answer_as_if_one_had_had_every_event(
                 held, at_ms = family[profile], now_ms - add.late_ms
                 spans, values = _spans(add, now_ms), observed(case.taken, add, at_ms, arrival)
                 held.everything.events.append((at_ms, spans, values))
-                filled = case.kind.add(held.cell, at_ms, now_ms, spans if case.spans else None, values)
-                held.cell = filled if filled is not None else held.cell
+                held.cell = added(case, held.cell, at_ms, now_ms, spans if case.spans else None, values)
             case Pass(ms, advance):
                 now_ms += ms
                 for held in family if advance else ():
@@ -369,8 +401,8 @@ def test_of_equal_times_the_first_to_arrive_is_first_and_the_last_is_last() -> N
     for greatest, winner in ((False, "x"), (True, "y")):
         for kind in (Total(Extreme("moments", greatest)), Peaks(Extreme("moments", greatest), 0, WINDOW_MS)):
             cell = kind.add(None, 5, 6, None, [[5, 1, "x"]])
-            again = kind.add(cell, 5, 6, None, [[5, 2, "y"]])
-            assert kind.answer(again if again is not None else cell, 6)[2] == winner
+            again = stored(cell, kind.add(cell, 5, 6, None, [[5, 2, "y"]]))
+            assert kind.answer(again, 6)[2] == winner
 
 
 # ── the least that answers ────────────────────────────────────────────────────────────────────────────────────────
@@ -380,7 +412,7 @@ def test_capped_count_keeps_no_more_than_its_cap() -> None:
     kind = WindowCount(1_000_000, cap=3)
     cell: Any = None
     for at_ms in (5, 1, 9, 7, 3, 8):
-        cell = kind.add(cell, at_ms, 10, None, ()) or cell
+        cell = stored(cell, kind.add(cell, at_ms, 10, None, ()))
     assert cell == [7, 8, 9]
 
 
@@ -388,7 +420,7 @@ def test_the_last_of_a_window_is_one_value() -> None:
     kind = Peaks(Extreme("moments", True), 0, 1_000)
     cell: Any = None
     for at_ms in (5, 1, 9, 7):
-        cell = kind.add(cell, at_ms, 10, None, [[at_ms, at_ms, "x"]]) or cell
+        cell = stored(cell, kind.add(cell, at_ms, 10, None, [[at_ms, at_ms, "x"]]))
     assert cell == [None, [1_009], [[9, 9, "x"]], []]
 
 
@@ -396,7 +428,7 @@ def test_a_maximum_keeps_only_what_no_better_one_outlives() -> None:
     kind = Peaks(Extreme("numbers", True), 0, 1_000)
     cell: Any = None
     for at_ms, value in enumerate((5, 1, 9, 7, 8, 2)):
-        cell = kind.add(cell, at_ms, 10, None, [Decimal(value)]) or cell
+        cell = stored(cell, kind.add(cell, at_ms, 10, None, [Decimal(value)]))
     assert cell[1:3] == [[1_002, 1_004, 1_005], [9, 8, 2]]
 
 
