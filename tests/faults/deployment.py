@@ -1,4 +1,4 @@
-"""One stream worker as a child process on topics of its own: started, killed, measured, at rest, read out."""
+"""Stream workers as child processes on topics of their own: started, killed, measured, at rest, read out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
 from app.kafka.producer import Producer
 from app.observability import failpoints, run_file
-from app.profiles.store import timer_key
+from app.profiles.store import PROFILE, TIMER
 from app.settings import Settings
 from app.stream.collected import collected
 from app.stream.runtime import group_of
@@ -60,6 +60,8 @@ class Deployment:
 
     def __init__(self, brokers: str, folder: Path, document: dict[str, Any], worker: str = WORKER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.document = document
         self.config = folder / "headwater.yaml"
         self.config.write_text(yaml.safe_dump(document, allow_unicode=True, width=1_000))
         self.settings: Settings = configuration.open_configuration(self.config, {}).settings
@@ -73,6 +75,14 @@ class Deployment:
         self.producer = Producer(brokers)
         self.admin = Admin(brokers)
         self.process: asyncio.subprocess.Process | None = None
+        self.colleagues: list[Deployment] = []
+
+    def colleague(self) -> Deployment:
+        """One more worker for the same topics, with a data directory of its own; it has yet to be started."""
+        name = f"stream-{len(self.colleagues) + 1}"
+        made = Deployment(self.brokers, self.folder / name, self.document, name)
+        self.colleagues.append(made)
+        return made
 
     # the worker
 
@@ -147,6 +157,11 @@ class Deployment:
 
     # the broker
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker has been started and has not ended."""
+        return self.process is not None and self.process.returncode is None
+
     async def lag(self) -> int:
         """Records that were appended and are not committed as done, all the topics of the way together."""
         names = (self.topics.events_raw, self.topics.profiles_in, self.topics.accounts_in)
@@ -167,8 +182,7 @@ class Deployment:
         deadline = loop.time() + within_s
         since, end, lag = loop.time(), -1, -1
         while loop.time() < deadline:
-            assert self.process is not None
-            if self.process.returncode is not None:
+            if not any(each.is_running for each in (self, *self.colleagues)):
                 break
             lag, now_end = await self.lag(), await self.appended()
             if lag or now_end != end:
@@ -178,35 +192,40 @@ class Deployment:
             await asyncio.sleep(POLL_S)
         raise NeverHappened(f"not at rest after {within_s:.0f} s, lag {lag}\n{self.log_end()}")
 
-    async def read(self, topic: str) -> list[list[RawRecord]]:
-        """All that a topic holds, by partition."""
+    async def read(self, topic: str, partitions: int | None = None) -> list[list[RawRecord]]:
+        """All that a topic holds, by partition; it has as many as the deployment, if it is not said how many."""
         reader = BulkReader(self.brokers)
 
         async def partition(number: int) -> list[RawRecord]:
             start = (await self.admin.beginning_offsets([(topic, number)]))[topic, number]
             return [record async for batch in reader.read(BulkRead(topic, number, start)) for record in batch]
 
-        return list(await asyncio.gather(*map(partition, self._each())))
+        return list(await asyncio.gather(*map(partition, range(partitions or self.partitions))))
 
-    # the stores of a stopped worker
+    # the stores of stopped workers
 
     def stored(self, collection: Collection = "users") -> list[Stored]:
-        """What each partition's store holds; the worker must have stopped."""
-        share = StoreShare(StoreBudget(8 << 20, 8 << 20))
-        return [self._stored(partition, share, collection) for partition in self._each()]
+        """What each partition's store of profiles holds."""
+        held = [self.held(self.store_directory(partition, collection).name) for partition in self._each()]
+        return [
+            Stored(
+                {key[len(PROFILE) :]: value for key, value in data.items() if key.startswith(PROFILE)},
+                {key for key in data if key.startswith(TIMER)},
+            )
+            for data in held
+        ]
 
     def store_directory(self, partition: int, collection: Collection = "users") -> Path:
+        """Where the worker has a partition's store of profiles."""
         (of,) = (each for each in collected(self.topics) if each.collection == collection)
         return self.data_dir / self.worker / f"{of.stores}-{partition}"
 
-    def _stored(self, partition: int, share: StoreShare, collection: Collection) -> Stored:
-        directory = self.store_directory(partition, collection)
-        assert directory.exists(), f"{directory} is not there: the worker keeps its stores elsewhere"
-        store = PartitionStore(directory, partition, share, SystemClock().now_ms)
-        try:
-            return Stored(dict(store.profiles()), {timer_key(*timer) for timer in store.timers_until(1 << 62, 1 << 62)})
-        finally:
-            store.abandon()
+    def held(self, name: str) -> dict[bytes, bytes]:
+        """All of the store by this name: of several workers, theirs who has the most of its changelog."""
+        places = [each.data_dir / each.worker / name for each in (self, *self.colleagues)]
+        found = [_all_of(each) for each in places if each.exists()]
+        assert found, f"none of {places} is there: the workers keep their stores elsewhere"
+        return max(found, key=lambda each: each[0])[1]
 
     def _each(self) -> Iterator[int]:
         return iter(range(self.partitions))
@@ -221,8 +240,20 @@ async def deployed(brokers: str, folder: Path, document: dict[str, Any]) -> Asyn
         try:
             yield deployment
         finally:
-            if deployment.process is not None:
-                await deployment.kill()
+            for each in (deployment, *deployment.colleagues):
+                if each.process is not None:
+                    await each.kill()
+
+
+def _all_of(directory: Path) -> tuple[int, dict[bytes, bytes]]:
+    """A store's changelog offset, and its entries."""
+    store = PartitionStore(directory, 0, StoreShare(StoreBudget(8 << 20, 8 << 20)), SystemClock().now_ms)
+    try:
+        keys = list(store.keys(b""))
+        values = store.get_many(keys)
+        return store.log_offset(), {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+    finally:
+        store.abandon()
 
 
 async def _probe(session: aiohttp.ClientSession, address: str | None) -> tuple[int, str] | None:

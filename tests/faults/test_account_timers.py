@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +70,9 @@ async def test_accounts_change_within_a_second_when_only_time_passes(
     workers: int, broker: EmbeddedBroker, topics: Topics, tmp_path: Path
 ) -> None:
     late_ms: list[int] = []
-    given = document(topics, broker.bootstrap)
-    async with AsyncExitStack() as stack:
-        deployment = await stack.enter_async_context(deployed(broker.bootstrap, tmp_path / "0", given))
-        others = [Deployment(broker.bootstrap, tmp_path / str(at), given, f"stream-{at}") for at in range(1, workers)]
+    async with deployed(broker.bootstrap, tmp_path, document(topics, broker.bootstrap)) as deployment:
+        others = [deployment.colleague() for _ in range(1, workers)]
         for each in (deployment, *others):
-            stack.push_async_callback(each.kill)
             await each.start()
         for each in (deployment, *others):
             await each.ready()

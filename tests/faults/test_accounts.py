@@ -1,4 +1,5 @@
-"""Random scenarios with accounts in real time over the broker, each with a worker that dies halfway, or at a failpoint.
+"""Random scenarios with accounts in real time over the broker: with a worker that dies halfway, or at a failpoint; or
+with several that join and die.
 
 One seed again: SEED=1234 pytest tests/faults/test_accounts.py
 """
@@ -13,25 +14,21 @@ from typing import Any
 import pytest
 
 from app.embedded.broker import EmbeddedBroker
-from app.observability.failpoints import Failpoint
 from app.topics import Topics
 from tests.faults.account_checks import Figures, check_accounts
 from tests.faults.deployment import deployed
-from tests.faults.realtime import SEED, document, happening_soon, rounds, two_lives
+from tests.faults.realtime import SEED, death_of, document, happening_soon, relay, rounds, two_lives
 from tests.scenarios import Scenario, scenario
+from tests.simulation.checks import arrivals
 
 COUNT = 1 if SEED else int(os.environ.get("HEADWATER_SCENARIOS", "4"))
 PARTITIONS = 2
 TOGETHER = 4
-"""Scenarios that are played at once, each by a worker of its own."""
+"""Scenarios that are played at once, each by workers of its own."""
 DESTINATION = "hook"
-FAILPOINTS = (
-    Failpoint.AFTER_COMPUTE, Failpoint.MID_OUTPUTS, Failpoint.AFTER_OUTPUTS_ACK, Failpoint.MID_CHANGELOG,
-    Failpoint.AFTER_CHANGELOG_ACK, Failpoint.AFTER_STORE_WRITE,
-)  # fmt: skip
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(max(900, 150 * COUNT))
 async def test_accounts_in_real_time_equal_the_oracle(broker: EmbeddedBroker, topics: Topics, tmp_path: Path) -> None:
     played = await rounds(
         lambda seed: _play(seed, broker.bootstrap, tmp_path / str(seed), f"{topics.prefix}{seed}."),
@@ -53,18 +50,16 @@ async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
         )  # fmt: skip
     try:
         async with deployed(brokers, folder, _connected(made, prefix, brokers)) as deployment:
-            until_ms = await two_lives(deployment, made, _death(seed)) - 1_500
+            random, sent = Random(seed), arrivals(made, PARTITIONS)
+            if seed % 2:
+                rested_ms = await relay(deployment, sent, made.until_ms, random, death_of(random))
+            else:
+                rested_ms = await two_lives(deployment, sent, made.until_ms, death_of(random))
+            until_ms = rested_ms - 1_500
             return await check_accounts(deployment, until_ms, DESTINATION)
     except Exception as error:
         error.add_note(f"again: SEED={seed} python -m pytest tests/faults/test_accounts.py")
         raise
-
-
-def _death(seed: int) -> str:
-    """Where the first life of the worker ends, in the lanes of users or of accounts; empty: when half is sent."""
-    random = Random(seed)
-    how = random.choice((None, *FAILPOINTS))
-    return f"{how}:{random.randint(8, 60)}" if how is not None else ""
 
 
 def _connected(made: Scenario, prefix: str, brokers: str) -> dict[str, Any]:

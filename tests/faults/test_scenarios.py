@@ -16,6 +16,7 @@ from tests.faults.checks import Figures, check_everything
 from tests.faults.deployment import deployed
 from tests.faults.realtime import SEED, document, happening_soon, rounds, two_lives
 from tests.scenarios import scenario
+from tests.simulation.checks import arrivals
 
 COUNT = 1 if SEED else int(os.environ.get("HEADWATER_SCENARIOS", "12"))
 PARTITIONS = 2
@@ -37,7 +38,7 @@ async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
         made = scenario(seed, scale="seconds", events=100, profiles=12, definitions=30, late=True)
     try:
         async with deployed(brokers, folder, document(made, prefix, brokers, PARTITIONS)) as deployment:
-            until_ms = await two_lives(deployment, made) - 1_000
+            until_ms = await two_lives(deployment, arrivals(made, PARTITIONS), made.until_ms) - 1_000
             return await check_everything(deployment, until_ms, lambda value: True)
     except Exception as error:
         error.add_note(f"again: SEED={seed} python -m pytest tests/faults/test_scenarios.py")

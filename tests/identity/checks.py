@@ -1,4 +1,4 @@
-"""What must hold when a world of identity is at rest."""
+"""What must hold when a stream with identity is at rest."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from app.stages import envelope, links
 from app.stages.assignments import ANSWERED, verdict_key
 from app.stages.link_state import node_key
 from app.topics import partition_of
-from tests.simulation.hosts import TOPICS
-from tests.simulation.world import World
-
-Sent = tuple[str, int]
-"""Message id, and when it was received: a client may send one twice."""
+from tests.simulation.remains import TOPICS, Remains, Sent
 
 
 @dataclass(frozen=True)
@@ -35,17 +31,17 @@ class Copy:
 class Seen:
     """What there is in `profiles.in`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, left: Remains) -> None:
         self.copies: dict[Sent, list[Copy]] = defaultdict(list)
         self.winner: dict[str, str] = {}
         self.merged_at: dict[str, int] = {}
         self.merged_by: dict[str, str] = {}
         self.absorbed: set[tuple[str, str]] = set()
-        for partition in range(world.partitions):
-            for record in world.log.partitions[TOPICS.profiles_in, partition]:
+        for partition in range(left.partitions):
+            for record in left.log.partitions[TOPICS.profiles_in, partition]:
                 if record.key is None:
                     continue  # the definitions
-                assert partition_of(record.key, world.partitions) == partition
+                assert partition_of(record.key, left.partitions) == partition
                 if record.by == TOPICS.profiles_in:
                     continue  # of a profile that has been merged: it only passes things on
                 profile, body = record.key.decode(), envelope.decode(record.value)
@@ -68,26 +64,26 @@ class Seen:
         return profile
 
 
-def check(world: World, *, in_order: bool) -> Counter[str]:
+def check(left: Remains, *, in_order: bool) -> Counter[str]:
     """Everything; gives how often what came out."""
-    seen, graph = Seen(world), world.graph()
+    seen, graph = Seen(left), left.identity()
     assert seen.absorbed == set(seen.winner.items())
-    _check_graph(world, graph, seen)
-    _check_assignments(world, graph, seen)
-    _check_copies(world, graph, seen)
-    overtaken = _check_order(world, seen) if in_order else 0
-    requests = world.log.end(TOPICS.identity_links, 0)
+    _check_graph(left, graph, seen)
+    _check_assignments(left, graph, seen)
+    _check_copies(left, graph, seen)
+    overtaken = _check_order(left, seen) if in_order else 0
+    requests = left.log.end(TOPICS.identity_links, 0)
     return Counter(
-        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=world.crashes,
+        profiles=len(graph.nodes), merges=len(seen.winner), requests=requests, kills=left.crashes,
         copies=sum(map(len, seen.copies.values())), messages=len(seen.copies), overtaken=overtaken,
-        crossing=_crossing(seen), straight=_straight(world, seen),
+        crossing=_crossing(seen), straight=_straight(left, seen),
     )  # fmt: skip
 
 
-def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
+def _check_graph(left: Remains, graph: Graph, seen: Seen) -> None:
     """The store is the fold of the requests; an identifier has one profile; no limit is broken; the merged are gone."""
     folded = Graph(LinkRules())
-    for record in world.log.partitions[TOPICS.identity_links, 0]:
+    for record in left.log.partitions[TOPICS.identity_links, 0]:
         body = links.decode(record.value)
         if type(body) is links.RulesChange:
             folded.rules = body.rules
@@ -100,8 +96,8 @@ def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
         folded.resolve(usable, body.at, body.id, body.partition)
     assert graph.nodes == folded.nodes
     assert graph.owners == folded.owners
-    link_rules = [each.link for each in world.rules]
-    store = world.linkers[0].store.data
+    link_rules = [each.link for each in left.rules]
+    store = left.graph.data
     assert {key for key in store if key.startswith(b"g|")} == {node_key(profile) for profile in graph.nodes}
     redirects = {key[2:].decode(): value.decode() for key, value in store.items() if key.startswith(b"r|")}
     assert redirects.keys() == seen.winner.keys()
@@ -118,16 +114,16 @@ def _check_graph(world: World, graph: Graph, seen: Seen) -> None:
     assert {seen.living(loser) for loser in seen.winner} <= graph.nodes.keys()
 
 
-def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
+def _check_assignments(left: Remains, graph: Graph, seen: Seen) -> None:
     """Each partition knows all of the profiles that it has met, and nothing of others that is not true."""
-    requests = [links.decode(record.value) for record in world.log.partitions[TOPICS.identity_links, 0]]
+    requests = [links.decode(record.value) for record in left.log.partitions[TOPICS.identity_links, 0]]
     verdicts = {
         verdict_key(body.ids, rules.link.version()): body.ids
-        for body in requests if type(body) is links.Link for rules in world.rules
+        for body in requests if type(body) is links.Link for rules in left.rules
     }  # fmt: skip
-    for partition in range(world.partitions):
+    for partition in range(left.partitions):
         known: dict[Identifier, str] = {}
-        for record in world.log.partitions[TOPICS.identity_assignments, partition]:
+        for record in left.log.partitions[TOPICS.identity_assignments, partition]:
             assert record.key is not None
             value = orjson.loads(record.value or b"")
             if record.key == ANSWERED:
@@ -143,20 +139,20 @@ def _check_assignments(world: World, graph: Graph, seen: Seen) -> None:
         for profile, node in graph.nodes.items():
             if partition in node.met:
                 assert all(known.get(each) == profile for each in node.ids), (partition, profile)
-        held = world.feeders[partition].store
+        held = left.known[partition]
         for identifier, profile in known.items():
             value = held.get(f"{identifier[0]}:{identifier[1]}".encode())
             assert value is not None
             assert orjson.loads(value)["profile"] == profile
 
 
-def _check_copies(world: World, graph: Graph, seen: Seen) -> None:
+def _check_copies(left: Remains, graph: Graph, seen: Seen) -> None:
     """Every message is there, and all its copies are in the end one profile's."""
-    for partition in range(world.partitions):
+    for partition in range(left.partitions):
         dead = {
-            orjson.loads(each.value or b"")["offset"] for each in world.log.partitions[TOPICS.events_dead, partition]
+            orjson.loads(each.value or b"")["offset"] for each in left.log.partitions[TOPICS.events_dead, partition]
         }
-        for record in world.log.partitions[TOPICS.events_raw, partition]:
+        for record in left.log.partitions[TOPICS.events_raw, partition]:
             message = orjson.loads(record.value or b"")
             copies = seen.copies.get((f"m:{message['messageId']}", record.timestamp), [])
             assert bool(copies) != (record.offset in dead), (partition, record.offset)
@@ -168,7 +164,7 @@ def _check_copies(world: World, graph: Graph, seen: Seen) -> None:
                 assert {graph.owners[each] for each in copy.holds} == owners, (message, copy)
 
 
-def _check_order(world: World, seen: Seen) -> int:
+def _check_order(left: Remains, seen: Seen) -> int:
     """Messages of a partition that share an identifier are first seen in their order, at one profile.
 
     Returns:
@@ -176,9 +172,9 @@ def _check_order(world: World, seen: Seen) -> int:
         somebody else's message merged that profile.
     """
     overtaken = 0
-    for partition in range(world.partitions):
+    for partition in range(left.partitions):
         by_identifier: dict[Identifier, dict[Sent, Copy]] = defaultdict(dict)
-        for record in world.log.partitions[TOPICS.events_raw, partition]:
+        for record in left.log.partitions[TOPICS.events_raw, partition]:
             sent = f"m:{orjson.loads(record.value or b'')['messageId']}", record.timestamp
             copies = seen.copies.get(sent)
             if copies:
@@ -204,8 +200,8 @@ def _crossing(seen: Seen) -> int:
     )  # fmt: skip
 
 
-def _straight(world: World, seen: Seen) -> int:
+def _straight(left: Remains, seen: Seen) -> int:
     """How many messages `link` never saw."""
-    linked = {(body.id, body.at) for record in world.log.partitions[TOPICS.identity_links, 0]
+    linked = {(body.id, body.at) for record in left.log.partitions[TOPICS.identity_links, 0]
               if type(body := links.decode(record.value)) is links.Link}  # fmt: skip
     return len(seen.copies.keys() - linked)

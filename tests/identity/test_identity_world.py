@@ -59,7 +59,7 @@ def run_and_check(seed: int) -> Counter[str]:
         )
         world.run()
         # A restart forgets who is waiting: order across it is not promised.
-        return check(world, in_order=not world.resolve_crashes)
+        return check(world.remains(), in_order=not world.resolve_crashes)
     except Exception as error:
         error.add_note(f"replay with: SEED={seed} python -m pytest tests/identity -k one_world   ({faults})")
         raise

@@ -35,7 +35,7 @@ def run_accounts(seed: int, faults: Faults, partitions: int = 2) -> Counter[str]
         world.run()
         received = [(record.timestamp, orjson.loads(record.value or b"")) for record in world.received]
         timeline = expected(made.definitions, received, world.now_ms)
-        bodies = deduplicated(world.changes(), repeats_allowed=bool(world.crashes))
+        bodies = deduplicated(world.remains().changes(), repeats_allowed=bool(world.crashes))
         if in_order:
             check_sequences(changes_of(bodies.values()), wanted_changes(timeline))
         finals = check_finals(made, world.computers, "USERS", timeline, strict=in_order)

@@ -1,4 +1,4 @@
-"""What must hold when a simulated world with identity is at rest."""
+"""What must hold when a stream with identity is at rest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
 from tests.scenarios import Scenario, expected
 from tests.simulation.checks import check_store_of
-from tests.simulation.hosts import TOPICS
 from tests.simulation.people import Kind, Received, people
+from tests.simulation.remains import TOPICS, Remains
 from tests.simulation.world import Faults, World
 
 PARTITIONS = 2
@@ -39,12 +39,7 @@ def run_people(seed: int, faults: Faults, kind: Kind) -> Counter[str]:
     try:
         world.restored = check_store_of
         world.run()
-        counts = check_identity(world, in_order=not world.resolve_crashes)
-        received = [(record.timestamp, orjson.loads(record.value or b"")) for record in world.received]
-        timeline = expected(
-            made.definitions, received if kind == "together" else _as_decided(world, received), world.now_ms
-        )
-        counts += _Checked(world, made, timeline, kind).run()
+        counts = check_people(world.remains(), made, kind, world.now_ms)
         for host in world.computers:
             check_store_of(host)
     except Exception as error:
@@ -55,25 +50,41 @@ def run_people(seed: int, faults: Faults, kind: Kind) -> Counter[str]:
     return counts
 
 
-def _as_decided(world: World, received: Received) -> Received:
-    """Messages in the order in which the world took them: requests as `link` got them, the others in between.
+def check_people(left: Remains, made: Scenario, kind: Kind, until_ms: int) -> Counter[str]:
+    """Identity, and everybody's changes and final answers, compared with the oracle.
+
+    Args:
+        until_ms: Up to here time has passed for everybody.
+
+    Returns:
+        What it came to, to be added up.
+    """
+    counts = check_identity(left, in_order=not left.resolve_crashes)
+    received = [(record.timestamp, orjson.loads(record.value or b"")) for record in left.received]
+    records = received if kind == "together" else _as_decided(left, received)
+    timeline = expected(made.definitions, records, until_ms)
+    return counts + _Checked(left, made, timeline, kind).run()
+
+
+def _as_decided(left: Remains, received: Received) -> Received:
+    """Messages in the order in which they were taken: requests as `link` got them, the others in between.
 
     Where one went straight, what is known of its identifiers had been decided before, and that never turns.
     """
     by_copy = {(f"m:{message['messageId']}", at_ms): message for at_ms, message in received}
     ordered: Received = []
     newest_ms = 0
-    for key in world.taken:
+    for key in left.taken:
         newest_ms = max(newest_ms, key[1])
         ordered.append((newest_ms, by_copy[key]))
     return ordered
 
 
 class _Checked:
-    """One world at rest beside its timeline."""
+    """What a stream has left behind, beside its timeline."""
 
-    def __init__(self, world: World, made: Scenario, timeline: Timeline, kind: Kind) -> None:
-        self.world = world
+    def __init__(self, left: Remains, made: Scenario, timeline: Timeline, kind: Kind) -> None:
+        self.left = left
         self.made = made
         self.timeline = timeline
         self.kind = kind
@@ -90,10 +101,10 @@ class _Checked:
                 profile for subject, profile in self.profiles.items()
                 if subject not in touched and profile not in self.overtaken
             }  # fmt: skip
-            if not self.world.resolve_crashes:
+            if not self.left.resolve_crashes:
                 late = {self.profiles[each] for each in self.profiles if each not in touched} & self.overtaken
                 assert not late, f"messages of one partition came to their profile out of order: {late}"
-        bodies = deduplicated(self.world.changes(), repeats_allowed=bool(self.world.crashes))
+        bodies = deduplicated(self.left.changes(), repeats_allowed=bool(self.left.crashes))
         wanted = {
             (self.profiles[subject], key): [(change.at_ms, change.value) for change in changes]
             for subject, by_key in self.timeline.changes.items()
@@ -105,13 +116,13 @@ class _Checked:
         self._check_finals(in_sequence)
         self.counts.update(
             scenarios=1, subjects=len(self.profiles), in_sequence=len(in_sequence), sequences=len(wanted),
-            touched=len(touched), passed=len(self.overtaken), crashes=self.world.crashes,
+            touched=len(touched), passed=len(self.overtaken), crashes=self.left.crashes,
         )  # fmt: skip
         return self.counts
 
     def _named(self) -> dict[str, str]:
         """The oracle's living subject → our profile, by its identifiers, of which both have the same."""
-        graph = self.world.graph()
+        graph = self.left.identity()
         named: dict[str, str] = {}
         for subject, identifiers in self.timeline.identifiers.items():
             held = {tuple(each.split(":", 1)) for each in identifiers}
@@ -132,13 +143,13 @@ class _Checked:
         A message that is sent twice is passed, too, where its second copy comes first.
         """
         earliest: dict[str, int] = {}
-        for each in self.world.received:
+        for each in self.left.received:
             earliest.setdefault(f"m:{orjson.loads(each.value or b'')['messageId']}", each.timestamp)
         found: set[str] = set()
         seen: set[tuple[bytes, str]] = set()
         newest: dict[bytes, int] = defaultdict(int)
-        for partition in range(self.world.partitions):
-            for record in self.world.log.partitions[TOPICS.profiles_in, partition]:
+        for partition in range(self.left.partitions):
+            for record in self.left.log.partitions[TOPICS.profiles_in, partition]:
                 body, key = envelope.decode(record.value), record.key
                 if type(body) is not envelope.Event or key is None:
                     continue
@@ -158,9 +169,7 @@ class _Checked:
         readers = {each.key: {found.key for found in references(each.body)} for each in definitions}
         audiences = [each.key for each in self.made.definitions if each.kind == "audience"]
         subjects = {profile: subject for subject, profile in self.profiles.items()}
-        stored = {
-            key.decode(): codec.decode(data) for host in self.world.computers for key, data in host.store.profiles()
-        }
+        stored = {key.decode(): codec.decode(data) for key, data in self.left.profiles.items()}
         living = {profile for profile, held in stored.items() if held.merging is None or not held.merging.redirect}
         assert living == set(subjects), living ^ set(subjects)
         for profile in stored.keys() - living:

@@ -43,7 +43,7 @@ def arrivals(made: Scenario, partitions: int) -> list[Arrival]:
 
 def check_changes(world: World, timeline: Timeline) -> None:
     """The sequence of changes, with instants; a repeat has the id and the body of its original."""
-    bodies = deduplicated(world.changes(), repeats_allowed=bool(world.crashes))
+    bodies = deduplicated(world.remains().changes(), repeats_allowed=bool(world.crashes))
     check_sequences(changes_of(bodies.values()), expected_changes(timeline))
 
 

@@ -37,18 +37,23 @@ class People:
     kind: Kind
 
 
-def people(seed: int, partitions: int, kind: Kind) -> People:
+def people(seed: int, partitions: int, kind: Kind, **more: Any) -> People:
     """The people of a seed: as the oracle makes them up, at one place or spread; or such as turn out to be one another
-    all the time, spread."""
+    all the time, spread.
+
+    Args:
+        more: Of the oracle's options, what is to be otherwise.
+    """
     random = Random(seed)
     switches: dict[str, Any] = {"where_traits": False} if kind != "together" else {}
     if kind == "tangled":
         switches["scale"] = "seconds"  # so that all of it may be late, and come again
-    made = scenario(
-        seed, events=random.choice((30, 60)), profiles=random.choice((4, 8)), definitions=10, anonymous=True,
-        other_identifiers=True, blocked_values=True, alias=True, merges=True, conflicts=random.random() < 0.5,
-        **switches,
-    )  # fmt: skip
+    switches |= {
+        "events": random.choice((30, 60)), "profiles": random.choice((4, 8)), "definitions": 10, "anonymous": True,
+        "other_identifiers": True, "blocked_values": True, "alias": True, "merges": True,
+        "conflicts": random.random() < 0.5,
+    }  # fmt: skip
+    made = scenario(seed, **{**switches, **more})
     made = replace(made, definitions=(*made.definitions, *COUNTS))
     messages = made.messages
     if kind == "tangled":

@@ -169,7 +169,7 @@ def run_regulated(seed: int, faults: Faults) -> Counter[str]:
 
 
 def check(world: World) -> Counter[str]:
-    model, graph = Model(world), world.graph()
+    model, graph = Model(world), world.remains().identity()
     assert graph.nodes == model.graph.nodes
     assert graph.owners == model.graph.owners
     assert len(model.erased) == len(set(model.erased)), "an id was given twice"

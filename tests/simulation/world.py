@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
 
 from app.definitions.model import Catalog
-from app.identity.graph import Graph
 from app.identity.rules import IdentityRules, LinkRules
 from app.profiles.seen import DAY_MS
-from app.stages import envelope, link_state, links
+from app.stages import envelope, links
 from app.stages.timers import SourceProgress
 from app.topics import partition_of
 from tests.simulation.hosts import (
@@ -32,6 +29,8 @@ from tests.simulation.hosts import (
     SimpleResolveHost,
 )
 from tests.simulation.log import Record
+from tests.simulation.remains import Remains
+from tests.simulation.store import SimStore
 
 BATCH_MAX = 7
 
@@ -298,20 +297,17 @@ class World(Cluster):
 
     # what came of it
 
-    def graph(self) -> Graph:
-        """What `link` holds."""
-        found = Graph(self.rules[-1].link)
-        store = self.linkers[0].store
-        pairs = [
-            tuple(key[len(link_state.INDEX) :].decode().split(":", 1))
-            for key in store.data if key.startswith(link_state.INDEX)
-        ]  # fmt: skip
-        link_state.load(found, store, pairs)  # type: ignore[arg-type]
-        return found
-
-    def changes(self) -> list[tuple[str, dict[str, Any]]]:
-        """(id, data) of every record of `changes`, in order per partition."""
-        return [
-            (dict(record.headers)["ce_id"].decode(), orjson.loads(record.value or b""))
-            for record in self.log.all_of(TOPICS.changes)
-        ]
+    def remains(self) -> Remains:
+        """All that there is, for whoever checks it."""
+        return Remains(
+            partitions=self.partitions,
+            log=self.log,
+            received=self.received,
+            taken=self.taken,
+            rules=self.rules,
+            graph=self.linkers[0].store if self.linkers else SimStore(),
+            known=[each.store for each in self.feeders],
+            profiles={key: data for host in self.computers for key, data in host.store.profiles()},
+            crashes=self.crashes,
+            resolve_crashes=self.resolve_crashes,
+        )
