@@ -9,7 +9,7 @@ from typing import Any
 from app.definitions.model import Definition
 from app.events.dates import instant
 from app.profiles import codec
-from app.profiles.store import PROFILE, timer_key
+from app.profiles.store import PROFILE, WAITING, timer_key
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
 from tests.scenarios import profile_of
@@ -85,6 +85,18 @@ def check_store(
     assert not differing, f"store and changelog differ in {len(differing)} profiles: {differing[0]!r}, …"
     armed = {timer_key(due, key[len(PROFILE) :]) for key, data in stored.items() if (due := codec.armed_due_of(data))}
     assert armed == timers, f"index and profiles differ: {armed ^ timers}"
+
+
+def waiting(changelog: Iterable[tuple[bytes | None, bytes | None]]) -> dict[bytes, bytes]:
+    """What waits for accounts, by a changelog."""
+    folded: dict[bytes, bytes] = {}
+    for key, value in changelog:
+        if key is not None and key.startswith(WAITING):
+            if value is None:
+                folded.pop(key, None)
+            else:
+                folded[key] = value
+    return folded
 
 
 def are_same(observed: list[tuple[int, Any]], wanted: list[tuple[int, Any]]) -> bool:

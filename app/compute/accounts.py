@@ -85,36 +85,25 @@ _NOBODY = Profile()
 
 
 class AccountApplication(Application):
-    """Applies one record to one account.
+    """Applies one record to one account."""
 
-    What time does to its users at an instant is one step with what it does to the account itself. So the account waits
-    with it until it reaches that instant: by then all its users have.
-    """
+    def turn(self, at_ms: int, turned: Iterable[tuple[str, Mapping[str, bool]]]) -> None:
+        """What time does to users at an instant is one step with what it does to the account itself.
 
-    def pass_time(self, until_ms: int) -> None:
-        """Let time pass, with what it does to users at instants that it reaches."""
-        profile = self.profile
-        members = profile.members
-        while members is not None and members.pending and members.pending[0][0] <= until_ms:
-            now = max(members.pending[0][0], profile.clock)
-            super().pass_time(now - 1)
-            touched = self.readers_of(members.reach(now))
-            pass_time(self.plan, self.scene, now, self.anonymous, self._emit, touched)
-            profile.clock = now
-        super().pass_time(until_ms)
-        if members is not None and members.pending:
-            profile.armed_due = earliest(profile.armed_due, members.pending[0][0])
+        Args:
+            at_ms: Later than the account's clock.
+            turned: (user, {condition → whether it holds from then on}).
+        """
+        profile, members = self.profile, self.profile.members
+        assert members is not None, "users of the account have said so"
+        self.pass_time(at_ms - 1)
+        touched = self.readers_of({each for user, conditions in turned for each in members.said(user, conditions)})
+        pass_time(self.plan, self.scene, at_ms, self.anonymous, self._emit, touched)
+        profile.clock = at_ms
 
     def readers_of(self, conditions: Set[str]) -> list[int]:
         """The definitions that ask whether users satisfy these conditions."""
         return [index for id_, readers in self.plan.by_condition.items() if id_ in conditions for index in readers]
-
-    def wait(self, at_ms: int, user: str, conditions: Mapping[str, bool]) -> None:
-        """Time has turned conditions of a user at an instant that is still to come for the account."""
-        profile = self.profile
-        assert profile.members is not None, "a user of the account has said so"
-        profile.members.wait(at_ms, user, conditions)
-        profile.armed_due = earliest(profile.armed_due, at_ms)
 
     def step(self, user: str, touched: Iterable[int], brought: Sequence[Cells], call: Called | None) -> None:
         """One step; `pass_time` to its instant comes first.

@@ -266,6 +266,12 @@ TIMER_LATE = _histogram(
     "Above 1 s with no lag: too little CPU. High right after an outage is normal: timers wait for the backlog.",
     _LONG_S,
 )
+ACCOUNTS_BEHIND = _gauge(
+    "accounts_behind_seconds",
+    ("partition",),
+    "How far accounts are behind the present: what users say to them waits until all users have come to its instant.",
+    "Above 2: a partition of profiles.in lags or is served by nobody; see headwater_lag_records of every worker.",
+)
 
 # Delivery.
 DELIVERIES = _counter(

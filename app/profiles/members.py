@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 UNKNOWN, FAILS, SATISFIES = "?01"
@@ -32,9 +30,6 @@ class Members:
     values: they are asked for what they brought along."""
     portion: int = 0
     """How many portions of users have been told so far: each has its number."""
-    pending: list[list[Any]] = field(default_factory=list)
-    """What time has done to users, up to instants that the account has not reached: [instant, user, {condition →
-    whether it holds}], in the order of time."""
     asked: int = 0
     """How often users have been asked for what they brought along."""
     fresh: dict[str, Any] | None = None
@@ -45,8 +40,8 @@ class Members:
 
     def to_list(self) -> list[Any]:
         return [
-            self.sent, self.users, self.count, self.conditions, self.totals, self.telling, self.portion, self.pending,
-            self.asked, self.fresh, self.unanswered,
+            self.sent, self.users, self.count, self.conditions, self.totals, self.telling, self.portion, self.asked,
+            self.fresh, self.unanswered,
         ]  # fmt: skip
 
     # what the language asks
@@ -113,18 +108,6 @@ class Members:
                 totals[_KNOWN] += before == UNKNOWN
                 totals[_SATISFYING] += holds - (before == SATISFIES)
                 changed.append(condition)
-        return changed
-
-    def wait(self, at_ms: int, user: str, conditions: Mapping[str, bool]) -> None:
-        """Time turns conditions of a user at an instant that is still to come for the account."""
-        insort(self.pending, [at_ms, user, {**conditions}], key=itemgetter(0))
-
-    def reach(self, at_ms: int) -> set[str]:
-        """The instant has come; the ids of the conditions of which it brings news."""
-        changed: set[str] = set()
-        while self.pending and self.pending[0][0] <= at_ms:
-            _, user, conditions = self.pending.pop(0)
-            changed.update(self.said(user, conditions))
         return changed
 
     def _place(self, condition: str) -> int:

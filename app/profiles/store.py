@@ -21,10 +21,16 @@ SEEN = b"d|"
 SPLIT = b"s|"
 """`s|id` → a split under way, of which the profile waits for what is left of it. In the changelog too."""
 
+WAITING = b"h|"
+"""`h|length of the account (u16) ‖ account ‖ at ms (u64) ‖ offset (u64)` → a record of a user that its account has yet
+to apply. In the changelog too."""
+
 META = b"m|"
 """`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""
 
 _DUE = struct.Struct(">Q")
+_LENGTH = struct.Struct(">H")
+_AT = struct.Struct(">QQ")
 
 
 def part_key(profile: bytes, name: bytes) -> bytes:
@@ -42,6 +48,22 @@ def due_of(key: bytes) -> tuple[int, bytes]:
     return _DUE.unpack_from(key, 2)[0], key[10:]
 
 
+def waiting_prefix(account: bytes) -> bytes:
+    """What the keys of all that waits for an account begin with, and those of no other."""
+    return WAITING + _LENGTH.pack(len(account)) + account
+
+
+def waiting_key(account: bytes, at_ms: int, offset: int) -> bytes:
+    """The key of a record that waits for an account; keys sort by instant, then by the log's order."""
+    return waiting_prefix(account) + _AT.pack(at_ms, offset)
+
+
+def waits_since(key: bytes) -> tuple[int, int]:
+    """(at ms, offset) of such a key."""
+    at_ms, offset = _AT.unpack_from(key, len(key) - _AT.size)
+    return at_ms, offset
+
+
 class StateReader(Protocol):
     """The read side of a partition's store."""
 
@@ -53,8 +75,8 @@ class StateReader(Protocol):
         """The same for many keys at once, in their order."""
         ...
 
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """The keys that begin so, and come after a key, in order."""
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        """The keys that begin so, in order, from one of them on; good until the next write."""
         ...
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:

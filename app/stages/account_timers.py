@@ -1,8 +1,8 @@
 """Until when the timers of accounts may fire: one hop behind those of users.
 
 What users do, and what time does to them, becomes records of `accounts.in`. So an account's instant comes when every
-partition of users has passed it, timers of that very instant too, and the account's partition has applied all that was
-in its log after that. Users come first, because a condition that looks at users is asked about what they are then.
+partition of users has passed it, timers of that very instant too, and the account's partition has read all that was in
+its log after that. Then what waits for that instant is applied, and what time does to the account with it.
 """
 
 from __future__ import annotations

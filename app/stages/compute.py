@@ -26,11 +26,12 @@ from app.stages.envelope import (
     decode,
 )
 from app.stages.erasing import Eraser, failed
-from app.stages.folding import Folding, Held, Place
+from app.stages.folding import Folding, Held, Place, Poison
 from app.stages.merging import Merger, Parsed
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
 from app.stages.resyncing import Resyncer
+from app.stages.waiting import Waiter
 from app.topics import Collection, Topics
 
 
@@ -90,20 +91,13 @@ class ComputeStage:
         while True:
             try:
                 work = _Batch(self._place, self._held, records, poisoned).run()
-            except _Poison as poison:
+            except Poison as poison:
                 poisoned[poison.offset] = poison.message
                 self.reload()
             else:
                 if work.changelog:
                     self._state.push(work.writes)
                 return work
-
-
-class _Poison(Exception):
-    def __init__(self, offset: int, message: str) -> None:
-        super().__init__(message)
-        self.offset = offset
-        self.message = message
 
 
 class _Batch:
@@ -119,7 +113,8 @@ class _Batch:
         self.parsed: list[Parsed] = []
         self.eraser = Eraser(self.folding)
         self.merger = Merger(self.folding, self.parsed, self.eraser)
-        self.accounts = Accounts(self.folding)
+        self.is_of_accounts = place.collection == "accounts"
+        self.accounts = Accounts(self.folding, poisoned)
         self.resyncer = Resyncer(self.folding)
 
     def run(self) -> Work:
@@ -145,10 +140,10 @@ class _Batch:
         for record, body in parsed:
             try:
                 self._apply(record, body)
-            except codec.CorruptProfile:
+            except (codec.CorruptProfile, Poison):
                 raise
             except Exception as error:
-                raise _Poison(record.offset, f"{type(error).__name__}: {error}") from error
+                raise Poison(record.offset, f"{type(error).__name__}: {error}") from error
         self.folding.settle()
         return self.work
 
@@ -189,6 +184,8 @@ class _Batch:
             self.work.facts.skipped += 1
             if type(body) is Import:
                 self.merger.take_ids(key, body)  # kept beside the profile, and put down after it
+            elif type(body) is Timer and self.is_of_accounts:
+                self.accounts.forget(key, offset, body.due)  # the same
             return
         if self.eraser.holds(key, profile, body):
             return
@@ -197,8 +194,12 @@ class _Batch:
         match body:
             case Event():
                 self.folding.event(key, profile, offset, body, repeat or self.merger.is_repeat(key, body))
+            case Timer() if self.is_of_accounts:
+                self.accounts.timer(key, profile, offset, body.due)
             case Timer():
                 self.folding.timer(key, profile, offset, body.due)
+            case Refresh() if self.is_of_accounts:
+                self.accounts.refresh(key, profile, offset, body.at)
             case Refresh():
                 self.folding.refresh(key, profile, offset, body.at)
             case Absorb():
@@ -217,7 +218,7 @@ class _Batch:
                 self.folding.recollect(key, profile, offset, body)
             case Member():
                 self._newest(body.at)
-                self.accounts.member(key, profile, offset, body)
+                self.accounts.member(profile, body, Waiter(max(body.at, 1), offset, key, record.value or b""))
             case Continue():
                 self.accounts.proceed(key, profile, offset, body)
 

@@ -91,13 +91,22 @@ class Held:
         self.has_accounts = any(definition.scope == "ACCOUNTS" for definition, _ in ready)
         self.router = Router(catalog, self._topics)
 
-    def keys_of(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """The keys of the state that begin so, and come after a key, as of the batches before; in order."""
-        return self._state.keys(prefix, after)
+    def keys_of(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        """The keys of the state that begin so, from one of them on, as of the batches before."""
+        return self._state.keys(prefix, start)
 
     def value_of(self, key: bytes) -> bytes | None:
         """What the state has under a key, as of the batches before."""
         return self._state.get(key)
+
+
+class Poison(Exception):
+    """A record cannot be applied at all: the batch is computed once more without it."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.message = message
 
 
 class Folding:
@@ -106,7 +115,8 @@ class Folding:
     Attributes:
         work: What comes of the batch.
         dirty: Profiles that have changed, by key.
-        gone: Keys of parts of erased profiles.
+        gone: Keys that are deleted behind the profiles that did without them: parts of who was erased, and records
+            that an account has waited with.
     """
 
     def __init__(self, place: Place, held: Held, work: Work) -> None:
@@ -194,10 +204,8 @@ class Folding:
         return AccountApplication(self.held.plan, account, key.decode(), place.epoch, position)
 
     def application(self, key: bytes, profile: Profile, offset: int) -> Application:
-        """What applies a record to a profile; the offset makes the ids of its changes."""
+        """What applies a record to a user; the offset makes the ids of its changes."""
         place = self.place
-        if place.collection == "accounts":
-            return self.account(key, profile, offset)
         return Application(self.held.plan, profile, key.decode(), place.epoch, (self.topic, place.partition, offset))
 
     def done(
@@ -281,9 +289,9 @@ class Folding:
             if key not in self.dirty:
                 writes[PROFILE + key] = None
                 changelog.append((PROFILE + key, None))
-        for part in self.gone:
-            writes[part] = None
-            changelog.append((part, None))
+        for gone in self.gone:
+            writes[gone] = None
+            changelog.append((gone, None))
         held.seen.settle(meta.clock_ms // DAY_MS, writes, changelog)
         meta.src_next = work.src_next
         meta.epoch = place.epoch

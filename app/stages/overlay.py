@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 
 from app.profiles.store import StateReader
+
+
+class _Pushed:
+    """The writes of a batch."""
+
+    __slots__ = ("_ordered", "writes")
+
+    def __init__(self, writes: Mapping[bytes, bytes | None]) -> None:
+        self.writes = writes
+        self._ordered: list[bytes] | None = None
+
+    def keys(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
+        if self._ordered is None:
+            self._ordered = sorted(self.writes)
+        for at in range(bisect_left(self._ordered, max(prefix, start)), len(self._ordered)):
+            if not self._ordered[at].startswith(prefix):
+                return
+            yield self._ordered[at]
 
 
 class Overlay:
@@ -14,11 +33,11 @@ class Overlay:
 
     def __init__(self, store: StateReader) -> None:
         self._store = store
-        self._pending: deque[dict[bytes, bytes | None]] = deque()
+        self._pending: deque[_Pushed] = deque()
 
     def push(self, writes: dict[bytes, bytes | None]) -> None:
         """A batch has been computed: the next one sees its writes."""
-        self._pending.append(writes)
+        self._pending.append(_Pushed(writes))
 
     def pop(self) -> None:
         """The oldest batch has been written down."""
@@ -29,27 +48,26 @@ class Overlay:
         self._pending.clear()
 
     def get(self, key: bytes) -> bytes | None:
-        for writes in reversed(self._pending):
-            if key in writes:
-                return writes[key]
+        for pushed in reversed(self._pending):
+            if key in pushed.writes:
+                return pushed.writes[key]
         return self._store.get(key)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         if not self._pending:
             return self._store.get_many(keys)
         found: dict[bytes, bytes | None] = {}
-        for writes in self._pending:
-            found.update((key, writes[key]) for key in keys if key in writes)
+        for pushed in self._pending:
+            found.update((key, pushed.writes[key]) for key in keys if key in pushed.writes)
         missing = [key for key in keys if key not in found]
         found.update(zip(missing, self._store.get_many(missing), strict=True))
         return [found[key] for key in keys]
 
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
         newest: dict[bytes, bool] = {}
-        for writes in self._pending:
-            found = ((key, value) for key, value in writes.items() if key.startswith(prefix) and key > after)
-            newest.update((key, value is not None) for key, value in found)
-        held = (key for key in self._store.keys(prefix, after) if key not in newest)
+        for pushed in self._pending:
+            newest.update((key, pushed.writes[key] is not None) for key in pushed.keys(prefix, start))
+        held = (key for key in self._store.keys(prefix, start) if key not in newest)
         return merge(held, sorted(key for key, there in newest.items() if there))
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:

@@ -9,7 +9,7 @@ from typing import Protocol
 from app.errors import StateError, StateErrorReason
 from app.profiles import codec
 from app.profiles.seen import day_of_key, seen_key, unpack
-from app.profiles.store import META, PART, PROFILE, SEEN, SPLIT, StateReader, timer_key
+from app.profiles.store import META, PART, PROFILE, SEEN, SPLIT, WAITING, StateReader, timer_key
 from app.stages.meta import CATALOG_KEY, Meta
 
 
@@ -85,8 +85,9 @@ def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None
     writes: dict[bytes, bytes | None] = {}
     newest_meta = meta_of(store)
     for key, value in records:
-        if key is not None and key.startswith(SPLIT):
-            writes[key] = value  # one that is over and comes back is known by its profile
+        if key is not None and key.startswith((SPLIT, WAITING)):
+            # A split that is over and comes back is known by its profile, and what no longer waits by its number.
+            writes[key] = value
             continue
         if key is not None and value is None and key.startswith(PROFILE):
             newest[key] = None  # the mark of an erased profile, whose time was over

@@ -72,7 +72,8 @@ class Resyncer:
         self._go_on(body.id, resyncing)
 
     def _keys(self, after: bytes) -> Iterator[bytes]:
-        for key in self._folding.held.keys_of(PROFILE, PROFILE + after):
+        start = PROFILE + after + b"\0" if after else PROFILE  # the first key behind it
+        for key in self._folding.held.keys_of(PROFILE, start):
             yield key[len(PROFILE) :]
 
     def _routes(self, resyncing: Resyncing) -> list[_Route]:

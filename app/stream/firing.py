@@ -17,6 +17,7 @@ from app.transport.fence import Fence
 log = logs.get("timers")
 
 FIRED_PER_TICK_MAX = 2_000
+_FOREVER_MS = (1 << 63) - 1
 _JSON = (("content-type", b"application/json"),)
 
 
@@ -52,25 +53,41 @@ class Firing:
         self._fence = fence
         self._failpoint = failpoint
 
-    async def fire(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
+    async def fire(
+        self, partition: int, served: Serving, fired: Fired, until_ms: int, *, at_once: bool = False
+    ) -> None:
         """Append the timers that are due by an instant, and refreshes where the partition is not behind.
 
         A store that is damaged is mended by the partition's lane, before its next batch.
+
+        Args:
+            at_once: Whether time passes up to that instant for whomever a timer comes to, not only to the timer's own.
         """
         try:
-            await self._fire(partition, served, fired, until_ms)
+            await self._timers(partition, served, fired, until_ms, at_once=at_once)
+            await self._refreshes(partition, served, fired, until_ms)
         except CorruptProfile as error:
             served.lane.damaged(error)
 
-    async def _fire(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
+    async def timers(self, partition: int, served: Serving, fired: Fired) -> None:
+        """Append all timers that there are, whenever they are due."""
+        try:
+            await self._timers(partition, served, fired, _FOREVER_MS, at_once=False)
+        except CorruptProfile as error:
+            served.lane.damaged(error)
+
+    async def _timers(self, partition: int, served: Serving, fired: Fired, until_ms: int, *, at_once: bool) -> None:
         due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
         # A timer stays in the index until what it did is acknowledged and written.
         fired.passed_ms = max(fired.passed_ms, due[0][0] - 1 if due else until_ms)
         fired.timers.intersection_update(due)
         new = [timer for timer in due if timer not in fired.timers]
-        if await self._append(partition, [(profile, envelope.timer(due_ms), _JSON) for due_ms, profile in new]):
+        records = [(profile, envelope.timer(until_ms if at_once else due_ms), _JSON) for due_ms, profile in new]
+        if await self._append(partition, records):
             self._failpoint("after_timers_sent")
             fired.timers.update(new)
+
+    async def _refreshes(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
         # By the same clock: a profile must not be evaluated past an event that waits for it.
         if until_ms:
             refresh = envelope.refresh(until_ms)

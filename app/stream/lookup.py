@@ -186,7 +186,10 @@ async def look_up_account(brokers: str, topics: Topics, account: str, security: 
         sought = Sought(account)
         await _Log(admin, BulkReader(brokers, security)).read(changelog, partition, sought)
     try:
-        return Found(sought.catalog(), account, sought.profile(), None, "accounts")
+        held = sought.profile()
+        # One without a name has yet to be made: what makes it waits.
+        is_made = held is not None and bool(held.identifiers)
+        return Found(sought.catalog(), account, held if is_made else None, None, "accounts")
     except codec.CorruptProfile as error:
         raise ReadError(f"{changelog}/{partition}: {error}") from error
 

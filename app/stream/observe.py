@@ -111,6 +111,10 @@ class StreamMetrics:
         for state, count in (("restoring", restoring), ("serving", serving), ("failed", failed)):
             gauge.labels(state).set(count)
 
+    def accounts_behind(self, partition: int, seconds: float) -> None:
+        """Told how far the accounts of a partition are behind the present."""
+        self._metrics[catalogue.ACCOUNTS_BEHIND].labels(str(partition)).set(seconds)
+
     def stored(self, topic: str, partition: int, size_bytes: int) -> None:
         """Told how large the store of a partition's users or accounts is on disk."""
         self._metrics[catalogue.STATE_BYTES].labels(topic, str(partition)).set(size_bytes)

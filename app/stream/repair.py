@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Set
 
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
-from app.profiles.store import META, PART, PROFILE, SPLIT
+from app.profiles.store import META, PART, PROFILE, SPLIT, WAITING
 from app.stages.link_state import ANSWER, NODE, REGULATION, RULES_KEY
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
@@ -22,7 +22,7 @@ offset of ours after the repair; -1 when nothing had to be appended."""
 
 def is_profile_state(key: bytes) -> bool:
     """In the profiles' changelog; seen ids are told apart by their own numbers."""
-    return key.startswith((PROFILE, PART, SPLIT)) or key in (META, CATALOG_KEY)
+    return key.startswith((PROFILE, PART, SPLIT, WAITING)) or key in (META, CATALOG_KEY)
 
 
 def is_graph_state(key: bytes) -> bool:
@@ -55,8 +55,9 @@ async def append_hidden(
             key = record.key
             if key is not None and key not in newer and is_state(key):
                 ours = store.get(key)
-                # Whom we do not have was merged or erased: an older state of them must not stay behind that.
-                if ours is not None or key.startswith((PROFILE, PART, NODE)):
+                # Whom we do not have was merged or erased: an older state of them must not stay behind that. And what
+                # does not wait with us has been applied.
+                if ours is not None or key.startswith((PROFILE, PART, WAITING, NODE)):
                     hidden[key] = ours
     if not hidden:
         return -1

@@ -152,8 +152,9 @@ class Runtime:
             sources=self._sources, linker=self._linker,
         )  # fmt: skip
         accounts = AccountPump(
-            topics.accounts_in, self.admin, firing[1], passed, serving=lambda: self._serving(self.accounts)
-        )
+            topics.accounts_in, self.admin, self.clock, firing[1], passed,
+            serving=lambda: self._serving(self.accounts), behind=self.observed.accounts_behind,
+        )  # fmt: skip
         return users, accounts
 
     async def _stop(self) -> None:

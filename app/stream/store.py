@@ -192,9 +192,9 @@ class PartitionStore:
                 return
             yield due, profile
 
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        """The keys that begin so, and come after a key, in order."""
-        for entry in self._from(max(prefix, after + b"\0") if after else prefix):
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        """The keys that begin so, in order, from one of them on."""
+        for entry in self._from(max(prefix, start)):
             key: bytes = entry.key()
             if not key.startswith(prefix):
                 return

@@ -26,8 +26,8 @@ class Memory:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.data.get(key) for key in keys]
 
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        return iter(sorted(key for key in self.data if key.startswith(prefix) and key > after))
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        return iter(sorted(key for key in self.data if key.startswith(prefix) and key >= start))
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         return iter(())

@@ -35,10 +35,7 @@ async def test_accounts_in_real_time_equal_the_oracle(broker: EmbeddedBroker, to
         COUNT, TOGETHER, __file__,
     )  # fmt: skip
     assert sum(each.changes_of_accounts for each in played) > 5 * COUNT, "too little happened to accounts"
-    sequences = sum(each.sequences for each in played)
-    as_expected = sum(each.sequences_as_expected for each in played)
-    print(f"{as_expected} of {sequences} sequences of accounts are the oracle's to the instant")
-    assert as_expected > 0  # how many depends on how busy the machine is
+    print(f"{sum(each.sequences - each.tied for each in played)} sequences of accounts are the oracle's to the instant")
     assert sum(each.told for each in played) > 5 * COUNT, "too little was told to users"
 
 

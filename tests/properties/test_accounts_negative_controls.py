@@ -35,10 +35,22 @@ PLANTED = [
         "frozenset(each for each in accounts if tag or not tag)",
     ),
     Planted(
+        "what users say is applied as it comes",
+        "app/stages/accounts.py",
+        "if not self._folding.held.has_accounts:",
+        "if True:",
+    ),
+    Planted(
         "time turns users one after the other",
         "app/stages/accounts.py",
-        "if body.timed and body.at > account.clock:",
-        "if False:",
+        "if not body.timed or at_ms <= account.clock:",
+        "if True:",
+    ),
+    Planted(
+        "what is left for another time is forgotten",
+        "app/stages/accounts.py",
+        "account.armed_due = earliest(account.armed_due, next_ms)",
+        "pass",
     ),
     Planted(
         "the lost profile stays a user",

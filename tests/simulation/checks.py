@@ -5,8 +5,16 @@ from __future__ import annotations
 import orjson
 
 from app.profiles import codec
-from app.profiles.store import PART, TIMER
-from tests.equality import changes_of, check_finals, check_sequences, check_store, deduplicated, finals_of
+from app.profiles.store import PART, TIMER, WAITING
+from tests.equality import (
+    changes_of,
+    check_finals,
+    check_sequences,
+    check_store,
+    deduplicated,
+    finals_of,
+    waiting,
+)  # fmt: skip
 from tests.oracle.timeline import Timeline
 from tests.scenarios import Scenario, expected, expected_changes, scenario
 from tests.simulation.hosts import ComputeHost
@@ -56,3 +64,6 @@ def check_store_of(host: ComputeHost) -> None:
     check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
     named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}
     assert named <= store.data.keys(), "a profile names parts that are not there"
+    assert {key: value for key, value in store.data.items() if key.startswith(WAITING)} == waiting(
+        (record.key, record.value) for record in changelog
+    ), "what waits differs from the changelog"

@@ -32,8 +32,8 @@ class SimStore:
         held = self.data.get(LOG_KEY)
         return int.from_bytes(held, "big", signed=True) if held is not None else -1
 
-    def keys(self, prefix: bytes, after: bytes = b"") -> Iterator[bytes]:
-        return iter(sorted(key for key in self.data if key.startswith(prefix) and key > after))
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        return iter(sorted(key for key in self.data if key.startswith(prefix) and key >= start))
 
     def timers_until(self, due_ms: int, limit: int) -> Iterator[tuple[int, bytes]]:
         timers = sorted(key for key in self.data if key.startswith(TIMER))

@@ -134,6 +134,26 @@ OF_ACCOUNTS = [
         "until_ms = max(passed_ms, default=0) + 86_400_000",
     ),
     Planted(
+        "what waits is not restored",
+        "app/stages/restoring.py",
+        "if key is not None and key.startswith((SPLIT, WAITING)):",
+        "if key is not None and key.startswith(SPLIT):",
+    ),
+    Planted(
+        "what waits is in the changelog behind the account that is armed for it",
+        "app/stages/folding.py",
+        "        changelog.extend(writes.items())\n",
+        "        held_back = {key: value for key, value in writes.items() if key.startswith(b'h|')}\n"
+        "        changelog.extend((key, value) for key, value in writes.items() if key not in held_back)\n"
+        "        self.gone[:0] = held_back\n",
+    ),
+    Planted(
+        "what was applied stays, where a batch was cut",
+        "app/stages/compute.py",
+        "elif type(body) is Timer and self.is_of_accounts:",
+        "elif False:",
+    ),
+    Planted(
         "what a user says twice counts twice",
         "app/profiles/members.py",
         "        if version <= entry[0]:\n            return False\n",

@@ -249,9 +249,11 @@ class World(Cluster):
         return [each for each in due if each[1] not in waiting]
 
     def _fire(self, host: ComputeHost) -> None:
+        until_ms = host.until_ms()
         for due, profile in self._due(host):
             assert partition_of(profile, self.partitions) == host.partition
-            self.log.append(host.topic, host.partition, profile, envelope.timer(due), self.now_ms)
+            timer = envelope.timer(until_ms if host.collection == "accounts" else due)
+            self.log.append(host.topic, host.partition, profile, timer, self.now_ms)
 
     def _crash(self) -> None:
         """A process is killed: with it everything, or a partition of something."""

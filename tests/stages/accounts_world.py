@@ -132,6 +132,10 @@ class AccountsWorld:
         while waiting := self.waiting():
             self.step(self.random.choice(waiting))
 
+    def rest(self) -> None:
+        """To rest, with what accounts have waited with for this very instant."""
+        self.pass_time(self.now_ms)
+
     def step(self, place: Place, size: int | None = None) -> None:
         size = size if size is not None else self.random.choice((1, 1, 2, 5, 20))
         topic = TOPICS.source_of(place.collection)
@@ -158,6 +162,28 @@ class AccountsWorld:
                 self.log.append(topic, partition, key, value, self.now_ms, headers)
 
     # time
+
+    def fire(self) -> None:
+        """Now and then: a timer that is due, of a user; or of an account, as soon as all users have passed its instant,
+        and it has heard of that."""
+        users = [each for each in self.places if each.collection == "users"]
+        found = [(due_ms, key) for place in users for due_ms, key in place.store.timers_until(self.now_ms, 1)]
+        if found and self.random.random() < 0.5:
+            due_ms, key = self.random.choice(found)
+            self.send("users", key.decode(), envelope.timer(due_ms))
+            return
+        passed_ms = min(self._passed_ms(each) for each in users)
+        waiting = self.waiting()
+        for place in self.places:
+            if place.collection == "accounts" and place not in waiting:
+                for _, key in place.store.timers_until(passed_ms, 2):
+                    self.send("accounts", key.decode(), envelope.timer(passed_ms))
+
+    def _passed_ms(self, place: Place) -> int:
+        """Up to when all that concerns a partition of users is applied."""
+        unread = self.log.partitions[TOPICS.profiles_in, place.partition][place.read :]
+        due = place.store.timers_until(self.now_ms, 1)
+        return min([self.now_ms, *(each.timestamp - 1 for each in unread), *(due_ms - 1 for due_ms, _ in due)])
 
     def due(self) -> tuple[int, Place, bytes] | None:
         """The first timer of all; of one instant those of users are first."""

@@ -10,6 +10,7 @@ import orjson
 from app.definitions.model import Catalog
 from app.identity.rules import Identifier
 from app.profiles import codec
+from app.profiles.state import Profile
 from app.profiles.store import PROFILE, SPLIT
 from app.stages import envelope, splitting
 from app.stages.meta import CATALOG_KEY
@@ -18,6 +19,7 @@ from app.stages.splitting import UnderWay, family
 from app.stream.refolding import LogFold
 from app.stream.splits import messages
 from app.topics import partition_of
+from tests.simulation.log import Log
 from tests.stages.test_merging import START_MS, TOPICS, Cluster
 
 
@@ -61,44 +63,43 @@ class Parted(Cluster):
             cut: How many of each partition's first records the log no longer has.
         """
         profile = split.profile
-        own = partition_of(profile.encode(), self.partitions)
-        store = self.stores[own]
+        store = self.stores[partition_of(profile.encode(), self.partitions)]
         data, catalog = store.get(PROFILE + profile.encode()), store.get(CATALOG_KEY)
         assert data is not None
         assert catalog is not None
         held = codec.decode(data, lambda names: store.get_many([b"c|" + profile.encode() + each for each in names]))
-        names = frozenset(family(profile, held.merging))
-        keys = frozenset(each.encode() for each in names)
-        read = sorted({partition_of(key, self.partitions) for key in keys})
-        stretches: list[list[tuple[int, int, int, Any, envelope.Body]]] = []
-        for partition in read:
-            records = self.log.partitions[TOPICS.profiles_in, partition][cut:]
-            found = [(record, wanted(record, keys)) for record in records]
-            stretches.append(
-                [(order(record, body), partition, at, record, body) for at, (record, body) in enumerate(found) if body]
-            )
         current = msgspec.json.decode(catalog, type=Catalog)
-        fold = Refold(
-            TOPICS.profiles_in,
-            own,
-            names,
-            split.identifier,
-            held,
-            current,
-            until=split.offset,
-            is_whole=not cut,
-            since=split.part.since,
-        )
-        while heads := [stretch[0] for stretch in stretches if stretch]:
-            _, partition, _, record, body = min(heads, key=lambda each: each[:2])
-            next(stretch for stretch in stretches if stretch and stretch[0][3] is record).pop(0)
-            fold.take(partition, record, body)
-        made = LogFold(fold.done(max(split.part.at, held.clock)), tuple((each, cut) for each in read), None)
+        made = folded(self.log, self.partitions, split, held, current, cut=cut)
         for number, (to, values) in enumerate(messages(split, made)):
             if not (halfway and number):
                 for value in values:
                     self.send(to, value)
         return made
+
+
+def folded(log: Log, partitions: int, split: UnderWay, held: Profile, catalog: Catalog, *, cut: int = 0) -> LogFold:
+    """What comes of a profile whose state is held, from a log without each partition's first records."""
+    profile = split.profile
+    names = frozenset(family(profile, held.merging))
+    keys = frozenset(each.encode() for each in names)
+    read = sorted({partition_of(key, partitions) for key in keys})
+    stretches: list[list[tuple[int, int, int, Any, envelope.Body]]] = []
+    for partition in read:
+        records = log.partitions[TOPICS.profiles_in, partition][cut:]
+        found = [(record, wanted(record, keys)) for record in records]
+        stretches.append(
+            [(order(record, body), partition, at, record, body) for at, (record, body) in enumerate(found) if body]
+        )
+    own = partition_of(profile.encode(), partitions)
+    fold = Refold(
+        TOPICS.profiles_in, own, names, split.identifier, held, catalog,
+        until=split.offset, is_whole=not cut, since=split.part.since,
+    )  # fmt: skip
+    while heads := [stretch[0] for stretch in stretches if stretch]:
+        _, partition, _, record, body = min(heads, key=lambda each: each[:2])
+        next(stretch for stretch in stretches if stretch and stretch[0][3] is record).pop(0)
+        fold.take(partition, record, body)
+    return LogFold(fold.done(max(split.part.at, held.clock)), tuple((each, cut) for each in read), None)
 
 
 def alone(
@@ -118,4 +119,4 @@ def said(emitted: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in emitted.items() if value}
 
 
-__all__ = ["START_MS", "TOPICS", "Parted", "alone", "said"]
+__all__ = ["START_MS", "TOPICS", "Parted", "alone", "folded", "said"]

@@ -40,7 +40,7 @@ class Story:
         self.sent += 1
         self.world.pass_time(self.at_ms)
         self.world.message(self.at_ms, {"type": kind, "userId": user, "messageId": f"m{self.sent}", **fields})
-        self.world.run()
+        self.world.rest()
 
     def track(self, user: str, event: str = "V", **fields: Any) -> None:
         self.say(user, "track", event=event, **fields)
@@ -113,7 +113,7 @@ def test_a_group_call_without_an_account_and_one_that_is_sent_twice_change_nothi
     before = len(story.records(TOPICS.accounts_in))
     again = {"type": "group", "userId": "ann", "messageId": f"m{story.sent}", "groupId": "else"}
     story.world.message(story.at_ms, again)
-    story.world.run()
+    story.world.rest()
     assert len(story.records(TOPICS.accounts_in)) == before
 
 
@@ -222,7 +222,7 @@ def test_a_user_may_be_anonymous() -> None:
     message = {"type": "group", "anonymousId": "a1", "messageId": "g", "groupId": "acme"}
     story.world.message(START_MS, message)
     story.world.message(START_MS + 1, {"type": "track", "anonymousId": "a1", "messageId": "t", "event": "V"})
-    story.world.run()
+    story.world.rest()
     assert story.changes("any") == [("acme", True)]
 
 
@@ -274,9 +274,9 @@ def test_who_is_told_from_now_on_is_told_how_things_stand() -> None:
     story = Story(BIG)
     story.group("ann", "acme", seats=20)
     story.world.change(Catalog((BIG, IN_BIG)))
-    story.world.run()
+    story.world.rest()
     story.world.send("accounts", "acme", envelope.refresh(story.at_ms))
-    story.world.run()
+    story.world.rest()
     assert [value for _, value in story.changes("in_big")] == [True]
 
 
@@ -291,7 +291,7 @@ def test_many_users_are_told_in_portions(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(story.changes("in_big")) == 10
     story.world.send("accounts", "acme", envelope.encode(Continue(story.at_ms, 2)))
     before = len(story.records(TOPICS.profiles_in))
-    story.world.run()
+    story.world.rest()
     assert len(story.records(TOPICS.profiles_in)) == before, "that portion has been told"
 
 
@@ -308,7 +308,7 @@ def anonymous(story: Story, kind: str, **fields: Any) -> None:
     story.sent += 1
     message = {"type": kind, "anonymousId": "a1", "messageId": f"m{story.sent}", **fields}
     story.world.message(story.at_ms, message)
-    story.world.run()
+    story.world.rest()
 
 
 def test_the_survivor_stands_for_both_in_every_account() -> None:
@@ -376,7 +376,7 @@ def test_conditions_that_the_account_has_not_heard_of_are_kept() -> None:
     story.world.send(
         "accounts", "acme", envelope.encode(Member(START_MS, "prf_x", 1, joins=True, conditions={"c": True}))
     )
-    story.world.run()
+    story.world.rest()
     members = story.account("acme").members
     assert members is not None
     assert members.satisfying("c") == 1
@@ -392,9 +392,9 @@ def test_a_new_definition_is_silent_until_all_users_have_been_asked() -> None:
         story.group(user, "acme")
     none = of_accounts("none", "NONE (event('W').count() >= 1)")
     story.world.change(Catalog((none,)))
-    story.world.run()
+    story.world.rest()
     story.world.send("accounts", "acme", envelope.refresh(story.at_ms))
-    story.world.run()
+    story.world.rest()
     assert story.changes("none") == [], "nobody has been asked"
     story.track("ann", "W")
     assert story.changes("none") == []
@@ -403,7 +403,7 @@ def test_a_new_definition_is_silent_until_all_users_have_been_asked() -> None:
         key for key, held in story.world.profiles("users").items() if ("user_id", "bob") in held.identifiers
     )
     story.world.send("users", refreshed, envelope.refresh(story.at_ms))
-    story.world.run()
+    story.world.rest()
     assert story.changes("none") == [], "Ann satisfies it"
 
 
@@ -454,7 +454,7 @@ def test_what_a_user_did_that_is_gone_counts_no_more(seed: int, monkeypatch: pyt
     story.world.message(story.at_ms, {"type": "group", "userId": "u9", "messageId": "z", "groupId": "acme"})
     if seed % 2:
         leave(story, "u5", "acme")
-    story.world.run()
+    story.world.rest()
     left = story.account("acme")
     assert left.members is not None
     assert (left.members.fresh, left.members.telling, left.members.unanswered) == (None, [], 0)
@@ -467,7 +467,7 @@ def test_the_last_user_takes_everything_along() -> None:
     story.group("ann", "acme")
     story.track("ann")
     leave(story, "ann", "acme")
-    story.world.run()
+    story.world.rest()
     assert story.changes("views") == [("acme", 1), ("acme", 0)]
     assert story.changes("any") == [("acme", True), ("acme", False)]
 
@@ -479,6 +479,6 @@ def test_who_is_erased_is_forgotten_by_its_accounts() -> None:
         story.group(user, "acme", seats=20)
     key = next(key for key, held in story.world.profiles("users").items() if ("user_id", "ann") in held.identifiers)
     story.world.send("users", key, envelope.erase(story.at_ms, "r1"))
-    story.world.run()
+    story.world.rest()
     assert story.account("acme").emitted == {"views": 1, "big": True}
     assert [value for user, value in story.payloads("big") if user == "ann"] == [True, False]

@@ -49,9 +49,9 @@ def test_keys_are_those_of_the_newest_batches_in_order_from_any_key_on() -> None
     state.push({b"a2": None, b"a3": b"1", b"a5": b"1"})
     state.push({b"a5": None, b"a0": b"2", b"a4": b"2"})
     assert [*state.keys(b"a")] == [b"a0", b"a1", b"a3", b"a4"]
-    assert [*state.keys(b"a", b"a0")] == [b"a1", b"a3", b"a4"]
+    assert [*state.keys(b"a", b"a1")] == [b"a1", b"a3", b"a4"]
     assert [*state.keys(b"a", b"a33")] == [b"a4"]
-    assert [*state.keys(b"a", b"a4")] == []
+    assert [*state.keys(b"a", b"a4\0")] == []
 
 
 def test_many_keys_keep_their_order() -> None:

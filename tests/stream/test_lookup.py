@@ -157,14 +157,17 @@ async def test_an_account_is_found_in_its_own_changelog(broker: EmbeddedBroker, 
         with pytest.raises(ReadError, match="there is no topic"):
             await look_up_account(broker.bootstrap, topics, "acme")
         await admin.ensure_topics([TopicSpec(topics.accounts_changelog, 2, 1)])
-        for name in (b"acme", b"acme-2"):
+        to_come = profile(4)
+        to_come.identifiers = []
+        for name, held in ((b"acme", made), (b"acme-2", made), (b"other", to_come)):
             place = topics.accounts_changelog, partition_of(name, 2)
-            await producer.send({place: [(PROFILE + name, codec.encode(made, 1), ())]})
+            await producer.send({place: [(PROFILE + name, codec.encode(held, 1), ())]})
     found = await look_up_account(broker.bootstrap, topics, "acme")
     assert (found.profile_id, found.collection, found.known) == ("acme", "accounts", None)
     assert found.profile is not None
     assert found.profile.identifiers == made.identifiers
-    assert (await look_up_account(broker.bootstrap, topics, "other")).profile is None
+    assert (await look_up_account(broker.bootstrap, topics, "other")).profile is None, "all that makes it waits"
+    assert (await look_up_account(broker.bootstrap, topics, "another")).profile is None
 
 
 async def test_without_the_topics_it_is_told(broker: EmbeddedBroker, topics: Topics) -> None:
