@@ -6,7 +6,7 @@ JSON values with a `kind`.
 |---|---|---|
 | event | `at`: when `events.raw` got it, ms; `id`: its messageId, else its position; `type`; `name`: what definitions
 call it; `ids`: its identifiers as [type, value]; `message`: as it came | profile |
-| timer | `due`: the instant that has come, ms | profile |
+| timer | `due`: the instant that has come, ms; for an account up to which all users have | profile |
 | refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
 | resync | `id`; `after`: the portion of the profiles behind that one is to be told to connections that are new | none |

@@ -20,7 +20,7 @@ from tests.simulation.world import Faults, Group
 
 STORIES = int(os.environ.get("HEADWATER_STORIES", "28"))
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "950000"))
-BLOCKS = 2
+BLOCKS = max(2, STORIES // 100)
 ANYBODY: tuple[Group, ...] = ("all", "resolve", "link", "compute", "accounts")
 SHAPES = (
     Faults(),

@@ -58,3 +58,13 @@ def test_many_keys_keep_their_order() -> None:
     state = overlay(a=b"0", c=b"0")
     state.push({b"b": b"1", b"c": b"1"})
     assert state.get_many([b"c", b"x", b"a", b"b", b"c"]) == [b"1", None, b"0", b"1", b"1"]
+
+
+def test_keys_are_those_of_store_and_batches_in_order_from_one_of_them_on() -> None:
+    state = overlay(a1=b"0", a3=b"0", a5=b"0", b1=b"0")
+    state.push({b"a4": b"1", b"a3": None, b"a0": b"1"})
+    state.push({b"a2": b"2", b"a4": None, b"c": b"2"})
+    assert list(state.keys(b"a")) == [b"a0", b"a1", b"a2", b"a5"]
+    assert list(state.keys(b"a", b"a2")) == [b"a2", b"a5"]
+    state.clear()
+    assert list(state.keys(b"a", b"a2")) == [b"a3", b"a5"]

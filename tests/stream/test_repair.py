@@ -10,7 +10,7 @@ from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
 from app.profiles import codec
 from app.profiles.state import Profile
-from app.profiles.store import PROFILE
+from app.profiles.store import PROFILE, WAITING
 from app.stages.restoring import apply
 from app.stream.ports import StreamPorts
 from app.stream.repair import append_hidden, is_profile_state
@@ -50,7 +50,9 @@ async def test_what_a_foreign_write_hides_is_appended_again(
         )
         first = {ann: profile_at(10), bob: profile_at(11)}
         store.write(first, await ports.append(list(first.items())))
-        await late.append(log, 0, [(ann, profile_at(3)), (PROFILE + b"gone", profile_at(2))])
+        await late.append(
+            log, 0, [(ann, profile_at(3)), (PROFILE + b"gone", profile_at(2)), (WAITING + b"applied", b"member")]
+        )
         second = {bob: profile_at(12)}
         last = await ports.append(list(second.items()))
         store.write(second, last)
@@ -60,6 +62,7 @@ async def test_what_a_foreign_write_hides_is_appended_again(
             newest.update((record.key, record.value) for record in records if record.key)
             assert records[-1].offset == last, "the offset that the store stands for is that of our last record"
         assert newest.pop(PROFILE + b"gone") is None, "whom we do not have must not come back"
+        assert newest.pop(WAITING + b"applied") is None, "what has been applied must not wait again"
         assert {key: codec.w_of(value or b"") for key, value in newest.items()} == {ann: 10, bob: 12}
 
         third = {bob: profile_at(13)}
