@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import faust
+from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -71,7 +72,11 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
 
 
 class HeartbeatThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The consumer's thread, which also knows when the group's coordinator last answered a heartbeat."""
+    """The consumer's thread, which also knows when the group's coordinator last answered a heartbeat.
+
+    It sees to it, too, that a member takes part in its group or ends: aiokafka's task for that dies of the unexpected,
+    and nobody is told. What is left would hold its partitions, or wait for some, for ever.
+    """
 
     last_heartbeat_s: float = 0.0
 
@@ -96,6 +101,22 @@ class HeartbeatThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             await commit({tp: OffsetAndMetadata(int(at.offset), _note(at.offset)) for tp, at in offsets.items()})
 
         self._consumer.commit = noted
+
+        client = self._consumer._client
+        look_up = client.coordinator_lookup
+
+        async def looked_up(kind: Any, key: str) -> Any:
+            if client.get_random_node() is None:
+                raise NodeNotReadyError("no broker is known")  # is tried again; an assertion would end the task
+            return await look_up(kind, key)
+
+        client.coordinator_lookup = looked_up
+        coordinator._coordination_task.add_done_callback(self._coordinated)
+
+    def _coordinated(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            asyncio.run_coroutine_threadsafe(self.consumer.crash(error), self.parent_loop)
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]

@@ -176,6 +176,12 @@ SOURCES: list[tuple[str, Any, list[str]]] = [
         [r"success = await self\._do_heartbeat\(\)", r"if success"],
     ),
     (
+        "the coordinator is looked up by the client, an error that can be retried is, and any other ends the task",
+        (GroupCoordinator.ensure_coordinator_known, GroupCoordinator._coordination_routine),
+        [r"await self\._client\.coordinator_lookup\(", r"if err\.retriable:", r"continue", r"except Exception as exc:",
+         r"raise kafka_exc"],
+    ),
+    (
         "_do_heartbeat answers True for taken and False for not",
         GroupCoordinator._do_heartbeat,
         [r"return False", r"error_type is Errors\.NoError", r"return True", r"RebalanceInProgressError", r"return True",

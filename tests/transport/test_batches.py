@@ -344,3 +344,44 @@ async def test_heartbeats_age_when_the_coordinator_is_out_of_reach(
             while not await beats.get():
                 pass
         assert thread.last_heartbeat_s > stamp_s
+
+
+async def test_a_member_comes_back_to_its_group_when_no_broker_was_known(
+    broker: EmbeddedBroker, topics: Topics, tmp_path: Path
+) -> None:
+    async with group(broker, topics, tmp_path, partitions=1) as made:
+        worker = await made.join("a")
+        await worker.until(lambda: worker.held == {0})
+        thread = worker.app.faust.consumer._thread
+        client, coordinator = thread._consumer._client, thread._consumer._coordinator
+        known, asked, loop = client.get_random_node, asyncio.Event(), asyncio.get_running_loop()
+
+        def nobody() -> None:
+            loop.call_soon_threadsafe(asked.set)
+
+        client.get_random_node = nobody
+        thread.thread_loop.call_soon_threadsafe(coordinator.coordinator_dead)
+        async with asyncio.timeout(30):
+            await asked.wait()
+        client.get_random_node = known
+        await made.send(0, 5)
+        await worker.until(lambda: worker.taken[0] == [0, 1, 2, 3, 4])
+        await made.committed_is({0: 5})
+
+
+async def test_a_member_that_cannot_take_part_in_its_group_any_more_gives_up(
+    broker: EmbeddedBroker, topics: Topics, tmp_path: Path
+) -> None:
+    async with group(broker, topics, tmp_path, partitions=1) as made:
+        worker = await made.join("a")
+        await worker.until(lambda: worker.held == {0})
+        thread = worker.app.faust.consumer._thread
+        coordinator = thread._consumer._coordinator
+
+        async def unexpected() -> None:
+            raise RuntimeError("something that nobody thought of")
+
+        coordinator.ensure_coordinator_known = unexpected
+        thread.thread_loop.call_soon_threadsafe(coordinator.coordinator_dead)
+        async with asyncio.timeout(30):
+            assert "something that nobody thought of" in repr(await worker.app.crashed())
