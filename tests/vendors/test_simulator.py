@@ -51,9 +51,9 @@ def test_one_change_that_is_taken_twice_shows(vendors: Vendors) -> None:
     slack = vendors.all["slack"]
     sent = {"a": {"payload": {"type": "identify", "userId": "u-1", "traits": {"n17": 1}}}}
     slack.taken = [Taken("identify", 1, 1, 0.0, told=False), Taken("identify", 1, 1, 1.0)]
-    assert judge(slack, [1], sent, {}) == 0
+    assert judge(slack, [1], sent, {}) == []
     slack.taken = [Taken("identify", 1, 1, 0.0), Taken("identify", 1, 1, 1.0)]
-    assert judge(slack, [1], sent, {}) == 1
+    assert judge(slack, [1], sent, {}) == [0.0]
     slack.taken = []
     with pytest.raises(AssertionError, match="lost"):
         judge(slack, [1], sent, {})
