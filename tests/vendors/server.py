@@ -20,8 +20,11 @@ KINDS: tuple[type[Vendor], ...] = (
 )  # fmt: skip
 
 TICK_S = 0.01
-WINDOWS_S = (1.0, 3.0)
-"""In which the rate is judged: the longer one shows what lasts, however late the clocks are. A worker that uses the
+BUSY_S = 10.0
+"""How far around a moment this process's lateness tells of the sender's: what keeps one from its clock keeps the other,
+though not at the same instant."""
+WINDOWS_S = (1.0, 3.0, 10.0)
+"""In which the rate is judged: the longer ones show what lasts, however late the clocks are. A worker that uses the
 rate of all shows only at vendors for whom something is left all the time and who turn nobody away (`STEADY`)."""
 OAUTH = {"client_id": "app", "refresh_token": "canary-refresh"}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -94,8 +97,8 @@ class Vendors:
                 self.late.append((now_s, now_s - began_s - TICK_S))
 
     def late_s(self, first_s: float, last_s: float) -> float:
-        """The longest that it was kept in a stretch of time."""
-        return max((late for at_s, late in self.late if first_s - 1 <= at_s <= last_s + 1), default=0.0)
+        """The longest that it was kept in and around a stretch of time."""
+        return max((late for at_s, late in self.late if first_s - BUSY_S <= at_s <= last_s + BUSY_S), default=0.0)
 
     def too_fast(self, vendor: Vendor) -> list[str]:
         """Where a vendor was sent more than it bears; what two late clocks, the sender's and ours, explain is not."""
