@@ -75,7 +75,9 @@ def _merging(profile: Profile) -> list[Any] | None:
         return None
     parked = [[each.offset, each.repeat, each.value] for each in held.parked]
     mine = [held.redirect, held.absorbed, held.waiting, parked, held.pieces, held.paused_due]
-    return [*mine, held.parted, held.is_parting, held.may_return] if held.parted or held.is_parting else mine
+    if not (held.parted or held.is_parting or held.passed):
+        return mine
+    return [*mine, held.parted, held.is_parting, held.may_return, *([held.passed] if held.passed else [])]
 
 
 def _accounts(profile: Profile) -> list[Any]:

@@ -48,6 +48,9 @@ class Merging:
     """Whether an identifier is about to leave it: until then all that comes waits, in its order."""
     may_return: bool = False
     """Whether among that is a merge: who has left before may come back by it, and what is theirs waits, too."""
+    passed: dict[bytes, int] = field(default_factory=dict)
+    """The hash of a message's id → the day in which it came, of those that went on to whom an identifier makes. They
+    are remembered as seen, but have not been here: where the two become one meanwhile, they come back and count."""
 
     def add(self, loser: str, theirs: Merging | None, ids: Collection[Identifier]) -> None:
         """A profile has become part of this one, and with it what was part of that, or is still on its way to it.
@@ -69,6 +72,15 @@ class Merging:
         for each, left in found:
             self.parted.pop(each, None)
             self.parted[each] = left
+
+    def pass_on(self, hashed: bytes, day: int, oldest_day: int) -> None:
+        """A message goes on to whom its identifier makes. Of days before the oldest nothing is remembered as seen."""
+        self.passed = {each: at for each, at in self.passed.items() if at >= oldest_day} | {hashed: day}
+
+    def have_come(self, hashes: Iterable[bytes]) -> None:
+        """Messages have been counted by what is part of this profile now."""
+        for each in hashes if self.passed else ():
+            self.passed.pop(each, None)
 
     def parted_of(self, ids: Iterable[Identifier]) -> tuple[str, list[Identifier]] | None:
         """Whose an event with these identifiers is since some of them left, and which; None where none did.

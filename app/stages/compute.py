@@ -189,8 +189,12 @@ class _Batch:
             return
         if self.eraser.holds(key, profile, body):
             return
-        if profile.merging is not None and self.merger.holds(key, profile, profile.merging, record, body, repeat):
-            return
+        merging = profile.merging
+        if merging is not None:
+            if type(body) is Event and self.merger.comes_back(key, profile, merging, offset, body):
+                repeat = False
+            if self.merger.holds(key, profile, merging, record, body, repeat):
+                return
         match body:
             case Event():
                 self.folding.event(key, profile, offset, body, repeat or self.merger.is_repeat(key, body))

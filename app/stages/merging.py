@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from app.profiles import codec
 from app.profiles.merging import Merging, Parked
-from app.profiles.seen import DAY_MS, HASH_BYTES, TAG_BYTES, id_hash
+from app.profiles.seen import DAY_MS, DAYS_KEPT, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
 from app.stages import splitting
 from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Part, Recollect, decode, imports
@@ -79,9 +79,14 @@ class Merger:
         self._parsed = parsed
         self._taken: dict[bytes, dict[int, set[bytes]]] = {}
         """Profile → day → hashes of the messages that came with an import in this batch."""
-        self._gone: set[tuple[bytes, str]] = set()
-        """Profile and id of each message that was passed on because its identifier has left."""
         self._unparking: set[bytes] = set()
+
+    def comes_back(self, key: bytes, profile: Profile, merging: Merging, offset: int, event: Event) -> bool:
+        """Whether a message that is remembered as seen was passed on, and has not been here: it counts now."""
+        if not merging.passed or merging.passed.pop(id_hash(event.id), None) is None:
+            return False
+        self._folding.changed(key, profile, offset)
+        return True
 
     def is_repeat(self, key: bytes, event: Event) -> bool:
         """Whether a message came with an import that is in this batch too, before it."""
@@ -98,8 +103,12 @@ class Merger:
                 self._pass_on(merging.redirect, record.value)
             return type(body) is not Erase
         is_parted = not merging.waiting or (splitting.is_under_way(merging) and not merging.may_return)
-        if type(body) is Event and is_parted and self._left(key, merging, body, repeat or self.is_repeat(key, body)):
-            return True
+        if type(body) is Event and is_parted and merging.parted:
+            repeat = repeat or self.is_repeat(key, body)
+            if self._left(merging, body, repeat):
+                if not repeat:
+                    self._folding.changed(key, profile, record.offset)
+                return True
         if not merging.waiting or type(body) is Recollect:
             return False
         if type(body) is Import and body.loser in merging.waiting:
@@ -174,6 +183,7 @@ class Merger:
         ids = (*profile.identifiers, *loser.identifiers) if body.split != "left" else ()
         merging.add(body.loser, loser.merging, ids)
         self.take_ids(key, body)
+        merging.have_come(chain.from_iterable(self._taken[key].values()))
         for each in merging.parked:
             parked = decode(each.value)
             each.repeat = each.repeat or (type(parked) is Event and self.is_repeat(key, parked))
@@ -258,15 +268,15 @@ class Merger:
             case _:
                 raise AssertionError(f"{type(body).__name__} is never parked")
 
-    def _left(self, key: bytes, merging: Merging, body: Event, repeat: bool) -> bool:
+    def _left(self, merging: Merging, body: Event, repeat: bool) -> bool:
         """Whether an event is of an identifier that left: it is passed on, and has never been here, for it may come
         back, if the two become one again. A repeat is not: what it repeats was here, and has left with the others."""
-        found = merging.parted_of(body.ids) if merging.parted else None
+        found = merging.parted_of(body.ids)
         if found is not None and not repeat:
             into, ids = found
             self._pass_on(into, splitting.readdressed(body, ids))
-            self._seen.forget(key, body.id, body.at)
-            self._gone.add((key, body.id))
+            oldest_day = self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
+            merging.pass_on(id_hash(body.id), body.at // DAY_MS, oldest_day)
         return found is not None
 
     def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
@@ -277,12 +287,14 @@ class Merger:
         for record, body in self._parsed:
             if record.offset >= offset:
                 break
-            if record.key == key and type(body) is Event and (key, body.id) not in self._gone:
+            if record.key == key and type(body) is Event:
                 known.setdefault(body.at // DAY_MS, set()).add(id_hash(body.id))
         for each in merging.parked:
             parked = decode(each.value)
             if type(parked) is Event and not each.repeat:
                 known.get(parked.at // DAY_MS, set()).discard(id_hash(parked.id))
+        for hashes in known.values():
+            hashes.difference_update(merging.passed)
         return {day: b"".join(sorted(hashes)) for day, hashes in sorted(known.items()) if hashes}
 
     def _pass_on(self, target: str, value: bytes | None) -> None:

@@ -112,7 +112,8 @@ class Refold:
         if is_later and type(body) is not Import:
             return
         if type(body) is CatalogChange:
-            if partition == self._partition and body.catalog != self._catalog:
+            # Whichever partition has it first: behind it there, an event that had waited can be older than it is here.
+            if body.catalog != self._catalog:
                 self._change(body.catalog, record.offset)
         elif type(body) is Import:
             if body.split == "taken":

@@ -73,12 +73,6 @@ class SeenWindow:
             if day >= oldest:
                 self._new.setdefault(day, []).extend(tag + hashed for hashed in hashes)
 
-    def forget(self, profile: bytes, id_: str, at_ms: int) -> None:
-        """A message of the batch under way, which was no repeat, was another profile's."""
-        hashes, hashed = self._new.get(at_ms // seen.DAY_MS, []), seen.seen_hash(profile, id_)
-        if hashed in hashes:
-            hashes.remove(hashed)
-
     def settle(
         self, today: int, writes: dict[bytes, bytes | None], changelog: list[tuple[bytes, bytes | None]]
     ) -> None:

@@ -34,6 +34,15 @@ def test_of_two_profiles_that_it_left_it_went_farther_from_the_later() -> None:
         assert merging.parted == {OF_TABLET: ("prf_5", 5)}
 
 
+def test_what_was_passed_on_is_remembered_for_as_long_as_it_counts_as_seen() -> None:
+    merging = Merging()
+    for day in (10, 11, 13):
+        merging.pass_on(b"%d" % day, day, oldest_day=day - 2)
+    assert merging.passed == {b"11": 11, b"13": 13}
+    merging.have_come([b"11", b"12"])
+    assert merging.passed == {b"13": 13}
+
+
 def test_the_order_of_leaving_is_that_of_the_splits() -> None:
     merging = Merging(parted={OF_PHONE: ("prf_p", 7)})
     merging.add("prf_x", Merging(parted={OF_TABLET: ("prf_t", 3)}), [])

@@ -28,8 +28,8 @@ PLANTED = [
     Planted(
         "what was folded from the log is not known by its id",
         "app/stages/merging.py",
-        "        self.take_ids(key, body)\n        for each in merging.parked:",
-        "        for each in merging.parked:",
+        "        self.take_ids(key, body)\n        merging.have_come(chain.from_iterable(self._taken[key].values()))\n",
+        "",
     ),
     Planted(
         "what has come back is still passed on",

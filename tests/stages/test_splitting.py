@@ -390,3 +390,47 @@ def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group:
 def test_the_two_are_in_different_partitions() -> None:
     _, person, into = two()
     assert partition_of(person.encode(), 2) != partition_of(into.encode(), 2), "else the tests above tell less"
+
+
+def test_what_was_parked_goes_and_comes_back_with_whom_it_went_to_and_counts_once() -> None:
+    cluster, person, into = two()
+    of_ann = profile_id("\0split", "ann")
+    cluster.part(person, of_ann, ("user_id", "ann"), START_MS + 10, split_id(1))
+    cluster.run()
+    (first,) = cluster.under_way()
+    cluster.part(person, into, TABLET, START_MS + 11, split_id(2))
+    cluster.tell(person, START_MS + 12, "m:parked", [TABLET], event="Order")
+    cluster.run()
+    cluster.carry_out(first)
+    cluster.run()
+    (second,) = cluster.under_way()
+    # It is in the profile's state as seen since long, and on its way to the other, when that is the profile's again.
+    cluster.merge(person, into, START_MS + 13)
+    cluster.run()
+    cluster.carry_out(second)
+    cluster.run()
+    assert cluster.profile(of_ann).emitted["orders"] == 3
+    assert cluster.profile(person).emitted["orders"] == 3
+    held = cluster.profile(person).merging
+    assert held is not None
+    assert held.passed == {}
+
+
+def test_events_that_had_waited_for_the_definitions_are_folded_by_them() -> None:
+    cluster = Parted(2)
+    person, into = profile_id("user_id", "ann"), profile_id("\0split", "1")
+    one = next(
+        each for number in range(9)
+        if partition_of((each := profile_id("user_id", f"u{number}")).encode(), 2) < partition_of(person.encode(), 2)
+    )  # fmt: skip
+    for number, profile in enumerate((person, one, one)):  # received before there were any definitions
+        cluster.tell(profile, START_MS - HOUR_MS + number, f"m:{number}", [("user_id", profile)], event="Order")
+    cluster.tell(person, START_MS + 5, "m:tablet", [TABLET], event="Order")
+    cluster.merge(person, one, START_MS + 6)
+    cluster.run()
+    assert cluster.profile(person).emitted["orders"] == 4
+    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+    cluster.run()
+    cluster.carry_out(cluster.under_way()[0])
+    cluster.run()
+    assert (cluster.profile(person).emitted["orders"], cluster.profile(into).emitted["orders"]) == (3, 1)
