@@ -89,7 +89,12 @@ class Refold:
         self._names = frozenset(names)
         self._identifier = identifier
         self._held = held
-        parted = dict((held.merging or Merging()).parted)
+        merging = held.merging or Merging()
+        parked = (decode(each.value) for each in merging.parked if not each.repeat)
+        self._parked = {id_hash(each.id) for each in parked if type(each) is Event}
+        """Messages that a profile that became part of this one passed on, and that wait here: told apart by themselves,
+        and counted then."""
+        parted = dict(merging.parted)
         parted.pop(identifier_hash(identifier), None)
         self._parted = Merging(parted=parted)
         self._until = until
@@ -192,6 +197,8 @@ class Refold:
         goes = self._identifier in event.ids
         mine = self._taken if goes else self._left
         day, hashed = event.at // DAY_MS, id_hash(event.id)
+        if hashed in self._parked:
+            return
         for near in (day - 1, day, day + 1):
             if any(hashed in fold.days.get(near, ()) for fold in (self._left, self._taken)):
                 return  # passed on, or sent twice

@@ -434,3 +434,25 @@ def test_events_that_had_waited_for_the_definitions_are_folded_by_them() -> None
     cluster.carry_out(cluster.under_way()[0])
     cluster.run()
     assert (cluster.profile(person).emitted["orders"], cluster.profile(into).emitted["orders"]) == (3, 1)
+
+
+def test_what_waits_where_somebody_came_back_is_not_folded_but_counted_when_its_turn_comes() -> None:
+    cluster, person, into = two()
+    ann, of_phone = ("user_id", "ann"), profile_id("\0split", "phone")
+    cluster.tell(person, START_MS + 8, "m:both", [TABLET, ann], event="Order")
+    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+    cluster.tell(into, START_MS + 11, "m:waits", [TABLET], event="Order")
+    cluster.run()
+    (first,) = cluster.under_way()
+    cluster.send(person, envelope.absorb(START_MS + 12, "m:link", into))
+    cluster.part(person, of_phone, ("device", "phone"), START_MS + 13, split_id(2))
+    cluster.run()
+    cluster.send(into, envelope.merge(START_MS + 12, "m:link", person))
+    cluster.run()
+    cluster.carry_out(first)
+    cluster.run()
+    (second,) = cluster.under_way()
+    cluster.carry_out(second)
+    cluster.run()
+    assert cluster.profile(of_phone).emitted["orders"] == 3
+    assert cluster.profile(person).emitted["orders"] == 4
