@@ -82,7 +82,7 @@ class LinkStage:
         regulator = Regulator(self._topics, self._partitions, self._state, graph, asked, meta.regulated > 0)
         batch = _Batch(work, graph, regulator)
         for record, body in parsed:
-            if batch.changed_bytes + regulator.changed_bytes > CHANGELOG_BYTES:
+            if batch.has_split or batch.changed_bytes + regulator.changed_bytes > CHANGELOG_BYTES:
                 work.src_next = record.offset
                 break
             work.facts.records += 1
@@ -248,7 +248,18 @@ class LinkStage:
 class _Batch:
     """One run over one batch."""
 
-    __slots__ = ("answered", "changed", "changed_bytes", "gained", "graph", "merged", "regulator", "sizes", "work")
+    __slots__ = (
+        "answered",
+        "changed",
+        "changed_bytes",
+        "gained",
+        "graph",
+        "has_split",
+        "merged",
+        "regulator",
+        "sizes",
+        "work",
+    )
 
     def __init__(self, work: Work, graph: Graph, regulator: Regulator) -> None:
         self.work = work
@@ -264,6 +275,9 @@ class _Batch:
         self.gained: dict[Identifier, None] = {}
         self.merged: dict[str, str] = {}
         """Profile → the one that it is part of."""
+        self.has_split = False
+        """Then it takes no further request. What became a profile of its own may become part of the other again, and
+        must not come there before the `part` that it came of: that one would wait for it, and it for what is parted."""
 
     def note(self, found: Resolution, offset: int) -> None:
         """What one request changed in the graph."""
@@ -279,6 +293,7 @@ class _Batch:
         for each in (profile, into):
             self._changed(each, offset)
         self.gained[identifier] = None
+        self.has_split = True
 
     def _changed(self, profile: str, offset: int) -> None:
         self.changed[profile] = offset

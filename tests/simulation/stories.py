@@ -128,7 +128,7 @@ class StoryWorld(World):
             self.log.append(TOPICS.identity_links, 0, None, value, self.now_ms)
 
     def _belongs(self, identifier: tuple[str, str]) -> bool:
-        owner = self.graph().owners.get(identifier)
+        owner = self.remains().identity().owners.get(identifier)
         held = profiles_of(self.computers).get(owner) if owner is not None else None
         return held is not None and held.belonging is not None and bool(held.belonging.accounts)
 
@@ -191,7 +191,7 @@ class _Checked:
     def __init__(self, world: StoryWorld, made: Story) -> None:
         self.world = world
         self.made = made
-        self.graph: Graph = world.graph()
+        self.graph: Graph = world.remains().identity()
         self.users = {
             key: held for key, held in profiles_of(world.computers).items()
             if not held.erased and (held.merging is None or not held.merging.redirect)
@@ -223,9 +223,8 @@ class _Checked:
         )  # fmt: skip
 
     def _check_canaries(self) -> None:
-        """Nothing is left of whom nobody knows any more; a name stays in the journal of whom it was taken out of."""
+        """Nothing is left of whom nobody knows any more."""
         names = {text.encode() for _, text in self.graph.owners}
-        names |= {text.encode() for node in self.graph.nodes.values() for _, text, *_ in node.parted}
         people = {b"%d" % who for who in self.living}
         for place, text in (*regulated.stored_texts(self.world), *self._of_accounts()):
             for found in CANARY.finditer(text):

@@ -108,6 +108,16 @@ def test_what_is_said_later_links_them_again() -> None:
     assert (profile, len(body["ids"])) == (PROFILE, 2)
 
 
+def test_nothing_is_decided_behind_a_split_before_it_is_where_it_belongs() -> None:
+    rig = two()
+    before, back = rig.offset, said(2, AT_MS + 1, timestamp=iso(AT_MS + 1))
+    work = rig.take(links.split(ID, PHONE), back)
+    assert {body["kind"] for _, body in profiles_in(work)} == {"part", "absorb"}
+    assert work.src_next == before + 1
+    # The two come together again only when the `part` is in the log.
+    assert {body["kind"] for _, body in profiles_in(rig.take(back))} == {"absorb", "merge", "event"}
+
+
 def test_the_graph_after_a_restore_is_the_graph() -> None:
     rig = two()
     split(rig, (ID, PHONE))
