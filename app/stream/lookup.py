@@ -71,7 +71,8 @@ class SoughtNode:
         if value is None:
             self._nodes.pop(profile, None)  # erased, or part of another that says so itself
             return
-        if profile != self._profile and not any(text in value for text in self._texts):
+        is_of_interest = profile == self._profile or profile in self._nodes  # which may have lost the identifier since
+        if not is_of_interest and not any(text in value for text in self._texts):
             return
         node, w = graph_codec.decode(value)
         # A worker that had been replaced may have appended late.

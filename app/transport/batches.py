@@ -203,6 +203,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._committed_offset.update(mine)
         return True
 
+    async def on_stop(self) -> None:
+        """Faust's own commit at the end would only wait for one that is under way."""
+        await self.commit()
+        await super().on_stop()
+
     # rebalancing
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

@@ -232,7 +232,7 @@ def test_sources(assumption: str, where: Any, steps: list[str]) -> None:
     "name",
     [
         "_drain_messages", "ack", "_filter_tps_with_pending_acks", "_new_offset", "_should_commit", "_commit_offsets",
-        "on_partitions_revoked", "on_partitions_assigned", "_new_consumer_thread",
+        "on_partitions_revoked", "on_partitions_assigned", "on_stop", "_new_consumer_thread",
     ],
 )  # fmt: skip
 def test_what_is_overridden_is_there_to_be_overridden(name: str) -> None:

@@ -13,7 +13,10 @@ from tests.planted import Planted, copied, planted_in
 SEEDS = ("111", "6")
 OF_PEOPLE = ("307", "1", "people")
 ACCOUNTS = ("810000", "1", "accounts")
-RARE = {"assignments before the records of the profile": ("301", "1", "people")}
+RARE = {
+    "assignments before the records of the profile": ("301", "1", "people"),
+    "those who were merged pass nothing on": ("309", "1", "people"),
+}
 """What needs a rare schedule to show."""
 
 

@@ -114,6 +114,13 @@ def test_of_several_the_first_that_is_anybodys_counts() -> None:
         assert known.profile == profile
 
 
+def test_who_lost_an_identifier_to_a_split_is_not_found_by_it() -> None:
+    records = [("prf_1", node(USER, DEVICE), 1), ("prf_1", node(USER), 2), ("prf_2", node(DEVICE), 2)]
+    known = asked([DEVICE], *records)
+    assert known is not None
+    assert known.profile == "prf_2"
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["", "a late write of a worker that was replaced"])
 @pytest.mark.parametrize("wanted", [[OTHER], [USER], "prf_1", "prf_2"], ids=str)
 def test_what_became_part_of_another_is_found_there(wanted: list[Identifier] | str, late: bool) -> None:

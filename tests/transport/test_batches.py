@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.errors import RequestTimedOutError
@@ -135,6 +136,15 @@ async def group(broker: EmbeddedBroker, topics: Topics, folder: Path, partitions
         finally:
             for worker in list(made.running):
                 await made.leave(worker)
+
+
+@asynccontextmanager
+async def member(broker: EmbeddedBroker, topics: Topics, folder: Path) -> AsyncIterator[tuple[Group, Worker, Any]]:
+    """The only member of a group of one partition, and its consumer's thread."""
+    async with group(broker, topics, folder, partitions=1) as made:
+        worker = await made.join("a")
+        await worker.until(lambda: worker.held == {0})
+        yield made, worker, worker.app.faust.consumer._thread
 
 
 async def test_batches_are_of_one_partition_each_and_in_order(
@@ -307,10 +317,7 @@ async def test_a_restart_under_the_same_name_gets_its_partitions_back_at_once(
 async def test_heartbeats_age_when_the_coordinator_is_out_of_reach(
     broker: EmbeddedBroker, topics: Topics, tmp_path: Path
 ) -> None:
-    async with group(broker, topics, tmp_path, partitions=1) as made:
-        worker = await made.join("a")
-        await worker.until(lambda: worker.held == {0})
-        thread = worker.app.faust.consumer._thread
+    async with member(broker, topics, tmp_path) as (_, worker, thread):
         coordinator = thread._consumer._coordinator
         beats: asyncio.Queue[bool] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -349,10 +356,7 @@ async def test_heartbeats_age_when_the_coordinator_is_out_of_reach(
 async def test_a_member_comes_back_to_its_group_when_no_broker_was_known(
     broker: EmbeddedBroker, topics: Topics, tmp_path: Path
 ) -> None:
-    async with group(broker, topics, tmp_path, partitions=1) as made:
-        worker = await made.join("a")
-        await worker.until(lambda: worker.held == {0})
-        thread = worker.app.faust.consumer._thread
+    async with member(broker, topics, tmp_path) as (made, worker, thread):
         client, coordinator = thread._consumer._client, thread._consumer._coordinator
         known, asked, loop = client.get_random_node, asyncio.Event(), asyncio.get_running_loop()
 
@@ -372,10 +376,7 @@ async def test_a_member_comes_back_to_its_group_when_no_broker_was_known(
 async def test_a_member_that_cannot_take_part_in_its_group_any_more_gives_up(
     broker: EmbeddedBroker, topics: Topics, tmp_path: Path
 ) -> None:
-    async with group(broker, topics, tmp_path, partitions=1) as made:
-        worker = await made.join("a")
-        await worker.until(lambda: worker.held == {0})
-        thread = worker.app.faust.consumer._thread
+    async with member(broker, topics, tmp_path) as (_, worker, thread):
         coordinator = thread._consumer._coordinator
 
         async def unexpected() -> None:
