@@ -34,7 +34,8 @@ class Runs:
         self, cell: list[Any] | None, at_ms: int, now_ms: int, spans: Sequence[Span] | None, values: Sequence[Any]
     ) -> Any:
         runs: list[Any] = cell if cell is not None else []
-        before = self.answer(cell, now_ms)
+        marks = self.marks if cell is not None else None
+        before = self.answer(cell, now_ms) if marks is not None else None
         # Those from `first` on end less than a gap before the event; those before `last` start less than one after it.
         first = bisect_left(runs, at_ms - self.gap_ms + 1, key=_end_ms)
         last = first
@@ -47,10 +48,10 @@ class Runs:
         for value in values:
             total = self.aggregate.add(total, value)
         runs[first:last] = [[start_ms, end_ms, total]]
-        if cell is None or self.marks is None:
+        if marks is None:
             return runs
-        after = self.answer(cell, now_ms)
-        return KEPT if level(self.marks, before or 0) == level(self.marks, after or 0) else runs
+        after = self.answer(runs, now_ms)
+        return KEPT if level(marks, before or 0) == level(marks, after or 0) else runs
 
     def advance(self, cell: list[Any], now_ms: int) -> list[Any]:
         return cell
