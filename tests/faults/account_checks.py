@@ -15,8 +15,8 @@ from app.definitions.model import Catalog, Definition, Scope
 from app.ids import derived_id, profile_id
 from app.kafka.consumer import RawRecord
 from app.profiles import codec
-from tests.equality import Changes, changes_of, check_sequences, check_store, deduplicated, waiting
-from tests.faults.checks import by_id
+from tests.equality import Changes, changes_of, check_sequences, deduplicated, waiting
+from tests.faults.checks import by_id, check_stores
 from tests.faults.deployment import Deployment
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
@@ -101,11 +101,10 @@ def _profiles(
 ) -> dict[str, Mapping[str, Any]]:
     """Name → what was last emitted, of stores that are the fold of their changelogs."""
     found: dict[str, Mapping[str, Any]] = {}
-    for store, log in zip(deployment.stored(collection), changelog, strict=True):
-        check_store(store.profiles.items(), store.timers, [(record.key, record.value) for record in log])
+    stored = deployment.stored(collection)
+    check_stores(stored, changelog, until_ms)
+    for store, log in zip(stored, changelog, strict=True):
         assert not waiting((record.key, record.value) for record in log), "at rest something still waits"
-        overdue = [profile for profile, data in store.profiles.items() if 0 < codec.armed_due_of(data) <= until_ms]
-        assert not overdue, f"{len(overdue)} timers of {collection} are overdue, of {overdue[0]!r} and others"
         found |= {name.decode(): codec.decode(data).emitted for name, data in store.profiles.items()}
     return found
 

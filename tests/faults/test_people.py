@@ -16,10 +16,9 @@ import pytest
 from app.configuration import identity_rules
 from app.embedded.broker import EmbeddedBroker
 from app.identity.rules import IdentityRules
-from app.profiles import codec
 from app.topics import Topics
-from tests.equality import check_store
-from tests.faults.deployment import Deployment, deployed
+from tests.faults.checks import check_stores
+from tests.faults.deployment import deployed
 from tests.faults.realtime import SEED, death_of, document, happening_soon, relay, rounds
 from tests.faults.remains import remains_of
 from tests.simulation.check_people import check_people
@@ -56,17 +55,9 @@ async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Counter[s
             assert identity_rules(deployment.settings) == IdentityRules(), "what the oracle goes by"
             rested_ms = await relay(deployment, who.arrivals, who.made.until_ms, random, death_of(random))
             until_ms = rested_ms - 1_000
-            await _check_stores(deployment, until_ms)
+            changelog = await deployment.read(deployment.topics.profiles_changelog)
+            check_stores(deployment.stored(), changelog, until_ms)
             return check_people(await remains_of(deployment, IdentityRules(), 1), who.made, kind, until_ms)
     except Exception as error:
         error.add_note(f"again: SEED={seed} python -m pytest tests/faults/test_people.py   ({kind})")
         raise
-
-
-async def _check_stores(deployment: Deployment, until_ms: int) -> None:
-    """Whoever has a partition last has the fold of its changelog, and no timer of it is overdue."""
-    changelog = await deployment.read(deployment.topics.profiles_changelog)
-    for store, log in zip(deployment.stored(), changelog, strict=True):
-        check_store(store.profiles.items(), store.timers, [(record.key, record.value) for record in log])
-        overdue = [profile for profile, data in store.profiles.items() if 0 < codec.armed_due_of(data) <= until_ms]
-        assert not overdue, f"{len(overdue)} timers are overdue, of {overdue[0]!r} and others"
