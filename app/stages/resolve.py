@@ -10,9 +10,10 @@ A message with a suppressed identifier is dropped, and counted. It leaves no dea
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
-from app.errors import HeadwaterError, InvalidEvent, InvalidEventReason
+from app.errors import InvalidEvent, InvalidEventReason
 from app.events.codec import decode
 from app.events.model import event_name
 from app.identity.identifiers import Identifiers
@@ -23,9 +24,6 @@ from app.stages.dead import dead_record
 from app.stages.records import InRecord, OutRecord, Work
 from app.topics import Topics
 
-PENDING_MAX = 200_000
-"""How many identifiers and profiles may wait for answers; beyond it the partition waits, too."""
-
 _JSON = (("content-type", b"application/json"),)
 
 _BARRED: Owner = b"", -1
@@ -33,13 +31,6 @@ _BARRED: Owner = b"", -1
 
 _Parsed = tuple[InRecord, int, str, str, str | None, list[Identifier], str | None]
 """Record, when it was received, id, type, name, usable identifiers, an alias's previousId."""
-
-
-class LinkerBehind(HeadwaterError):
-    """`link` does not run, or is slower than what is new; operators see its lag."""
-
-    def __init__(self, waiting: int) -> None:
-        super().__init__(f"the linker is behind: {waiting} identifiers and profiles wait for its answers")
 
 
 class ResolveStage:
@@ -56,6 +47,8 @@ class ResolveStage:
         self._known = known
         self._pending: dict[Identifier | bytes, int] = {}
         """Identifier or profile → the offset of the last message that touches it and went to `link`."""
+        self._asked: deque[int] = deque()
+        """The offsets of the messages that went to `link` and are not answered."""
         self._swept = -1
 
     def know(self, known: Assignments) -> None:
@@ -64,9 +57,10 @@ class ResolveStage:
         self._swept = -1
 
     @property
-    def pending(self) -> int:
-        """How many identifiers and profiles wait for answers, as of the last batch."""
-        return len(self._pending)
+    def unanswered(self) -> int:
+        """How many messages are with `link`."""
+        self._sweep()
+        return len(self._asked)
 
     def process(self, records: Sequence[InRecord], now_ms: int) -> Work:
         """The records that go to `profiles.in`, `events.dead`, and then to `identity.links`.
@@ -75,12 +69,8 @@ class ResolveStage:
 
         Args:
             now_ms: The wall clock: a record that claims to have been appended later than now was appended now.
-        Raises:
-            LinkerBehind: Too much waits for answers; nothing has been done. To be tried again.
         """
         self._sweep()
-        if len(self._pending) > PENDING_MAX:
-            raise LinkerBehind(len(self._pending))
         work = Work(src_next=records[-1].offset + 1)
         work.facts.records = len(records)
         parsed = [each for record in records if (each := self._parse(record, now_ms, work)) is not None]
@@ -183,6 +173,8 @@ class ResolveStage:
     def _mark(self, one: _Parsed, owner: Owner | None) -> None:
         """A message goes to `link`: what it touches is pending."""
         pending, front, offset = self._pending, self._known.front, one[0].offset
+        if not self._asked or offset > self._asked[-1]:  # else it has been computed before
+            self._asked.append(offset)
         if owner is not None:
             pending[owner[0]] = offset
         for each in _touched(one):
@@ -196,6 +188,8 @@ class ResolveStage:
         answered = self._known.answered
         if self._pending and answered > self._swept:
             self._pending = {each: offset for each, offset in self._pending.items() if offset > answered}
+            while self._asked and self._asked[0] <= answered:
+                self._asked.popleft()
         self._swept = answered
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from app.clock import Clock
 from app.identity.rules import IdentityRules
+from app.observability import logs
 from app.profiles.seen import DAY_MS
 from app.stages.assignments import Assignments
 from app.stages.compute import ComputeStage
@@ -17,19 +19,38 @@ from app.stream.restore import Restored
 from app.stream.state_engine import Home, StateEngine
 from app.topics import Collection, Topics
 
+log = logs.get("resolve")
+
+AHEAD_MAX = 1_000
+"""How many messages may be with `link` before a resolver waits until all are answered. What has anything in common with
+one that is out goes the slow way behind it: in a topic that waits in full, nearly everything would."""
+UNANSWERED_MAX = 200_000
+"""The same where `link` does not answer at all: so many are held in memory."""
+SILENCE_S = 5.0
+"""After so long without any answer a resolver goes on until there is one: what is known needs no `link`."""
+
 
 class AssignmentsEngine(StateEngine):
     """One partition of `identity.assignments`, which is its own changelog: what a partition of `events.raw` knows.
 
     Args:
         ready: Called with what is known, once it is whole; and anew when the store had to be mended.
+        told: Called with the partition when more is known.
     """
 
-    def __init__(self, home: Home, version: str, partitions: int, ready: Callable[[int, Assignments], None]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        version: str,
+        partitions: int,
+        ready: Callable[[int, Assignments], None],
+        told: Callable[[int], None],
+    ) -> None:
         super().__init__(home)
         self._version = version
         self._partitions = partitions
         self._ready = ready
+        self._told = told
         self._known: Assignments | None = None
 
     def _begin(self, overlay: Overlay, restored: Restored) -> int:
@@ -43,7 +64,9 @@ class AssignmentsEngine(StateEngine):
 
     def process(self, records: Sequence[InRecord]) -> Work:
         assert self._known is not None
-        return self._known.process(records)
+        work = self._known.process(records)
+        self._told(self._home.partition)
+        return work
 
 
 class ResolveEngine:
@@ -72,6 +95,9 @@ class ResolveEngine:
         self._known = known
         self._start = start
         self._stage: ResolveStage | None = None
+        self._told = asyncio.Event()
+        self._silent = False
+        """Whether `link` has let the last wait pass without an answer."""
 
     async def prepare(self) -> int | None:
         self._stage = ResolveStage(self._topics, self._partition, self._rules, await self._known())
@@ -81,6 +107,24 @@ class ResolveEngine:
         """What the partition knows is in another store now."""
         if self._stage is not None:
             self._stage.know(known)
+
+    def told(self) -> None:
+        """The partition knows more than before."""
+        self._silent = False
+        self._told.set()
+
+    async def admit(self) -> None:
+        assert self._stage is not None
+        if self._stage.unanswered <= AHEAD_MAX:
+            return
+        while (unanswered := self._stage.unanswered) > (UNANSWERED_MAX if self._silent else 0):
+            self._told.clear()
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    await self._told.wait()
+            except TimeoutError:
+                self._silent = True
+                log.warning("the linker does not answer", partition=self._partition, messages=unanswered)
 
     def process(self, records: Sequence[InRecord]) -> Work:
         assert self._stage is not None

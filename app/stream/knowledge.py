@@ -45,6 +45,12 @@ class Knowledge:
             self.resolvers[partition].know(known)
         self._known[partition].set_result(known)
 
+    def told(self, partition: int) -> None:
+        """More is known there: whoever waits for it looks again."""
+        resolver = self.resolvers.get(partition)
+        if resolver is not None:
+            resolver.told()
+
     async def whole(self, partition: int) -> Assignments:
         """What a partition knows, with the answers to all that it has asked so far.
 

@@ -29,6 +29,10 @@ class Engine(Protocol):
         """Make ready to process: open, restore, check. The first offset wanted, None for whatever comes."""
         ...
 
+    async def admit(self) -> None:
+        """Return when the next batch may be taken: at once, unless it would be cheaper or safer later."""
+        ...
+
     def process(self, records: Sequence[InRecord]) -> Work:
         """Compute a batch, or as many of its first records as the work's `src_next` says, at least one.
 
@@ -216,6 +220,7 @@ class Lane:
             self._fatal(error)
 
     async def _step(self) -> None:
+        await self.engine.admit()
         records = await self._take()
         if self._damage is not None and self._going.is_set():
             if records is not None:

@@ -183,8 +183,9 @@ class Runtime:
         if tp.topic == topics.identity_assignments:
             self.knowledge.renew(partition)
             return AssignmentsEngine(
-                self._home(tp, f"identifiers-{partition}"), self.rules.link.version(), partitions, self.knowledge.tell
-            )
+                self._home(tp, f"identifiers-{partition}"), self.rules.link.version(), partitions,
+                self.knowledge.tell, self.knowledge.told,
+            )  # fmt: skip
         if tp.topic == topics.identity_links:
             return LinkEngine(self._home(tp, "graph"), topics, partitions, generation=generation)
         of = self._collected(tp.topic)

@@ -78,6 +78,9 @@ class StateEngine(ABC):
         self._home.restored(self._home.partition, restored)
         return wanted
 
+    async def admit(self) -> None:  # noqa: B027, the lane asks every engine, and few have a reason to wait
+        """Whatever has come may be taken."""
+
     def write(self, writes: Mapping[bytes, bytes | None], log_offset: int) -> None:
         """The protocol's fourth step."""
         assert self.store is not None

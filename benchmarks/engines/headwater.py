@@ -162,6 +162,9 @@ class CountEngine:
         self._run.restored(self._partition, restored.records)
         return self.stage.meta.src_next
 
+    async def admit(self) -> None:
+        """Nothing holds it up."""
+
     def process(self, records: Sequence[InRecord]) -> Work:
         assert self.stage is not None
         return self.stage.process(records)

@@ -74,6 +74,7 @@ class Followed:
         self._done = done
         self._computed: deque[int] = deque()
         self.prepare = engine.prepare
+        self.admit = engine.admit
         self.mend = engine.mend
         self.close = engine.close
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import pytest
 
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier, IdentityRules
-from app.stages import assignments, resolve
+from app.stages import assignments
 from app.stages.assignments import Assignments
 from app.stages.overlay import Overlay
 from app.stages.records import OutRecord, Work
@@ -155,7 +154,7 @@ def test_nothing_overtakes_what_it_shares_anything_with() -> None:
     assert [body["id"] for _, body in straight(work)] == ["o:2:10", "o:2:15"]
     assert [each["offset"] for each in asked(work)] == [11, 12, 13, 14]
     assert [each["offset"] for each in asked(rig.take({"anonymousId": "a"}))] == [16]
-    assert rig.stage.pending > 0
+    assert rig.stage.unanswered == 5
 
 
 def test_what_has_been_answered_waits_no_longer() -> None:
@@ -168,17 +167,7 @@ def test_what_has_been_answered_waits_no_longer() -> None:
     assert len(asked(work)) == 2, "the second of the first batch has not been answered"
     rig.told(assignments.answered(13))
     work = rig.take({"userId": "ann"}, {"anonymousId": "new"})
-    assert (len(asked(work)), len(straight(work)), rig.stage.pending) == (0, 2, 0)
-
-
-def test_too_much_that_waits_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve, "PENDING_MAX", 2)
-    rig = Rig()
-    rig.take({"userId": "a"}, {"userId": "b"}, {"userId": "c"})
-    with pytest.raises(resolve.LinkerBehind, match="3 identifiers"):
-        rig.take({"userId": "d"})
-    rig.told(assignments.answered(12))
-    assert len(asked(rig.take({"userId": "d"}))) == 1
+    assert (len(asked(work)), len(straight(work)), rig.stage.unanswered) == (0, 2, 0)
 
 
 def test_an_answer_of_less_takes_nothing_back() -> None:

@@ -56,6 +56,9 @@ class SumEngine:
         self.journal.add("prepared")
         return self.first
 
+    async def admit(self) -> None:
+        self.journal.add("admitted")
+
     def process(self, batch: Sequence[InRecord]) -> Work:
         name = f"{batch[0].offset}-{batch[-1].offset}"
         self.journal.add(f"process {name}")
