@@ -143,6 +143,8 @@ class Assignments:
         """Whether anybody was ever suppressed or erased: else nothing has to be looked up for it."""
         self.answered = -1
         """Every request up to this offset of `events.raw` has been answered."""
+        self.told = 0
+        """How often more was known than before."""
         self.reload()
 
     def reload(self) -> None:
@@ -157,6 +159,7 @@ class Assignments:
         """Take in a batch of `identity.assignments`: from now on it is what is known, and its writes the store's."""
         work = Work(src_next=records[-1].offset + 1)
         work.facts.records = len(records)
+        self.told += 1
         work.writes = _folded((record.key, record.value) for record in records)
         self._make_room(len(work.writes))
         for key, value in work.writes.items():

@@ -50,6 +50,7 @@ class ResolveStage:
         self._asked: deque[int] = deque()
         """The offsets of the messages that went to `link` and are not answered."""
         self._swept = -1
+        """What had been told when answers were last looked at."""
 
     def know(self, known: Assignments) -> None:
         """What the partition has been told is held by another object from now on."""
@@ -184,13 +185,19 @@ class ResolveStage:
                 pending[named[0]] = offset
 
     def _sweep(self) -> None:
-        """What has been answered waits no longer."""
-        answered = self._known.answered
-        if self._pending and answered > self._swept:
-            self._pending = {each: offset for each, offset in self._pending.items() if offset > answered}
-            while self._asked and self._asked[0] <= answered:
-                self._asked.popleft()
-        self._swept = answered
+        """What has been answered waits no longer; what is still to be answered may have got an owner, who waits too."""
+        if not self._pending or self._known.told == self._swept:
+            return
+        self._swept = self._known.told
+        answered, front = self._known.answered, self._known.front
+        pending = {each: offset for each, offset in self._pending.items() if offset > answered}
+        for each, offset in tuple(pending.items()):
+            owner = front.get(each) if isinstance(each, tuple) else None
+            if owner is not None:
+                pending[owner[0]] = max(pending.get(owner[0], -1), offset)
+        self._pending = pending
+        while self._asked and self._asked[0] <= answered:
+            self._asked.popleft()
 
 
 def _common(front: Mapping[Identifier, Owner], found: Sequence[Identifier]) -> Owner | None:

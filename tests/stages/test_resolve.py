@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier, IdentityRules
@@ -168,6 +169,19 @@ def test_what_has_been_answered_waits_no_longer() -> None:
     rig.told(assignments.answered(13))
     work = rig.take({"userId": "ann"}, {"anonymousId": "new"})
     assert (len(asked(work)), len(straight(work)), rig.stage.unanswered) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("answer", [[], [assignments.answered(10)]], ids=["told by another", "answered"])
+def test_who_has_become_known_waits_for_what_is_still_asked_about_him(answer: list[OutRecord]) -> None:
+    rig = Rig()
+    rig.take({"userId": "ann", "anonymousId": "a"}, {"userId": "ann", "anonymousId": "b"})
+    # The second is out; that it is about the profile that has `a` was not known when it was asked.
+    known = [("user_id", "ann"), ("anonymous_id", "a"), ("anonymous_id", "c")]
+    rig.told(*map(assignments.of_profile(ANN), known), *answer)
+    for one in ("c", "a"):
+        assert len(asked(rig.take({"anonymousId": one}))) == 1, "it would pass the second message"
+    rig.told(assignments.answered(13))
+    assert len(straight(rig.take({"anonymousId": "a"}, {"anonymousId": "c"}))) == 2
 
 
 def test_an_answer_of_less_takes_nothing_back() -> None:
