@@ -19,7 +19,7 @@ from app.delivery.lane import Lane
 from app.delivery.list_lane import ListLane
 from app.delivery.list_parts import Lists
 from app.delivery.observe import DeliveryMetrics
-from app.delivery.retry import RetrySettings
+from app.delivery.retry import retry_settings
 from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
 from app.delivery.watch import Watch, Watched
@@ -119,7 +119,7 @@ class Runtime:
             configured,
             LaneSettings(
                 parked_items_max=delivery.parked_max,
-                retry=RetrySettings(give_up_after_s=delivery.give_up_after_s, attempts_min=delivery.attempts_min),
+                retry=retry_settings(self.settings, name),
             ),
             jitter=random.random,
             observe=self.observed.facts(name),
