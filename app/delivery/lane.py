@@ -29,10 +29,10 @@ from app.delivery.backlog import BACKLOG_ORIGINS, Backlog
 from app.delivery.breaker import BreakerState
 from app.delivery.dead_letter import Brake, Evidence
 from app.delivery.gate import Gate, LaneState, Permission
-from app.delivery.notes import read_note, write_note
 from app.delivery.progress import Item, Progress
 from app.delivery.retry import delay_s, gives_up
 from app.delivery.work import Batch, Dead, Fact, LaneSettings, Record, Settled, StateChanged
+from app.transport.notes import read_note, write_note
 
 NOTHING = Evidence()
 ASIDE_MAX = 1_000

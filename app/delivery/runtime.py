@@ -43,11 +43,6 @@ EXIT_FAILED = 1
 PUBLISH_RETRY_S = 1.0
 
 
-def group_of(settings: Settings) -> str:
-    """The senders' consumer group."""
-    return f"{settings.kafka.topic_prefix}headwater.delivery"
-
-
 async def run(settings: Settings, options: WorkerOptions) -> int:
     """Serve until cancelled; gives the exit code."""
     async with AsyncExitStack() as stack:
@@ -98,7 +93,7 @@ class Runtime:
         self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share, self._notes)
         self.app = BatchApp(
             AppOptions(
-                group=group_of(settings),
+                group=self.topics.delivery_group,
                 instance=options.name,
                 brokers=options.brokers,
                 data_dir=options.data_dir / options.name,
@@ -172,7 +167,7 @@ class Runtime:
         """Without them there is nothing wrong but that some payloads are sent once more."""
         try:
             async with Admin(self.options.brokers, self.settings.kafka.security) as admin:
-                found = await admin.notes(group_of(self.settings), [(tp.topic, tp.partition) for tp in tps])
+                found = await admin.notes(self.topics.delivery_group, [(tp.topic, tp.partition) for tp in tps])
         except AdminError as error:
             log.warning("what was settled before could not be read; some of it is sent again", error=str(error))
             return {}
