@@ -133,6 +133,7 @@ async def test_a_live_change_is_not_behind_a_resync(
         await stack.enter_async_context(served(DeliveryRuntime(settings, options)))
         await shop.until(lambda: bool(shop.arrivals), timeout_s=DEADLINE_S)
         waiting = {payload["payload"]["userId"] for payload in await has(deployment, "mail", AHEAD)}
+        assert len(waiting) == AHEAD, "it runs ahead of its vendor"
         live = next(person for person in PEOPLE if person not in waiting)
         await order(deployment, [live], 2)
         told = await has(deployment, "mail", AHEAD + 1)
