@@ -87,6 +87,11 @@ class Topics:
         """Compacted: who is to be on a destination's lists, and who is; one partition, as the destination's own."""
         return f"{self.prefix}headwater.lists.{name}.changelog"
 
+    @property
+    def delivery_group(self) -> str:
+        """The senders' consumer group; whoever makes payloads in bulk looks how far it is."""
+        return f"{self.prefix}headwater.delivery"
+
     def destination_dead(self, name: str) -> str:
         """Out: payloads that were refused or given up on, with request and response."""
         return self.destination(name) + DEAD_SUFFIX

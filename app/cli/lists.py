@@ -1,10 +1,11 @@
-"""`headwater lists`: what is on the lists of list destinations, by our own ledger; and whether the vendors agree."""
+"""`headwater lists`: what is on the lists of list destinations, by our own ledger; whether the vendors agree, and what
+to do where they do not."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,11 +14,12 @@ import typer
 from app import configuration
 from app.activation.lists.drift import Drift
 from app.activation.lists.overview import ListView
+from app.activation.lists.state import Entry
 from app.activation.wire import iso
 from app.cli import brokers as broker_address
 from app.cli.options import CONFIG_DEFAULT, DATA_DEFAULT, Brokers, Config, Data, Json
 from app.cli.output import DONE, FAILED, WRONG_USAGE, CommandError, answer
-from app.delivery.list_reading import compare, read
+from app.delivery.list_reading import Compared, compare, order_repairs, read
 from app.settings import Settings
 from app.topics import Topics
 
@@ -32,6 +34,9 @@ class Action(StrEnum):
 def lists(
     action: Annotated[Action, typer.Argument(help="What to do with them.", show_default=False)],
     destination: Annotated[str, typer.Argument(help="Only this destination's.", show_default=False)] = "",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Of check: have each list's next update mend what was found.")
+    ] = False,
     config: Config = CONFIG_DEFAULT,
     data: Data = DATA_DEFAULT,
     brokers: Brokers = "",
@@ -40,17 +45,22 @@ def lists(
     """Show the lists of list destinations, from their changelogs; delivery may run meanwhile.
 
     status: each list's members, what waits for its next update, whom the vendor refused, and its last updates.
-    check: asks the vendor who is on each list, and compares with what we put there. Changes nothing. Only some types
-    tell; the others are named as such.
+    check: asks the vendor who is on each list, and compares with what we put there. Only some types tell; the others
+    are named as such. With --repair, whoever is missing is put on again and whoever came back is taken off again; it is
+    done by delivery, with the list's next update. Who was never put on from here is left alone.
 
-    Exit code 0: shown, and nothing is missing at a vendor; 1: something is missing, or a vendor could not be asked.
+    Exit code 0: shown, and the vendors' lists are as they have to be, or are to be mended; 1: something is missing or
+    came back, or a vendor could not be asked.
 
     \b
     Examples:
       headwater lists status
       headwater lists status klaviyo --json | jq '.lists[].runs[-1]'
       headwater lists check klaviyo
+      headwater lists check klaviyo --repair
     """
+    if repair and action is not Action.CHECK:
+        raise CommandError("--repair goes with check", code=WRONG_USAGE)
     loaded = configuration.open_configuration(config, os.environ)
     settings = loaded.settings
     names = [name for name in configuration.list_intervals(settings) if destination in ("", name)]
@@ -67,13 +77,15 @@ def lists(
                 "\n\n".join(view_text(name, view) for name, found in views.items() for view in found) or "no lists yet"
             )
         return
-    drifts = asyncio.run(_drifts(settings, address, names))
+    compared = asyncio.run(_compared(settings, address, names, repair=repair))
     if as_json:
-        answer({"lists": [drift_value(*each) for each in drifts]})
+        answer({"lists": [drift_value(*each) for each in compared], "repair": repair})
     else:
-        print("\n".join(drift_text(*each) for each in drifts) or "no lists yet")
-    sound = all(isinstance(one, Drift) and not one.missing for _, _, one in drifts)
-    raise typer.Exit(DONE if sound else FAILED)
+        print("\n".join(drift_text(*each) for each in compared) or "no lists yet")
+        if repair and any(isinstance(each.found, Drift) and not each.sound for _, each in compared):
+            print("what differs is mended with each list's next update")
+    good = all(each.sound or (repair and isinstance(each.found, Drift)) for _, each in compared)
+    raise typer.Exit(DONE if good else FAILED)
 
 
 async def _views(settings: Settings, address: str, names: list[str]) -> Mapping[str, list[ListView]]:
@@ -81,13 +93,16 @@ async def _views(settings: Settings, address: str, names: list[str]) -> Mapping[
     return {name: (await read(address, settings.kafka.security, topics, name)).views() for name in names}
 
 
-async def _drifts(settings: Settings, address: str, names: list[str]) -> list[tuple[str, str, Drift | str]]:
-    found: list[tuple[str, str, Drift | str]] = []
-    topics = Topics(settings.kafka.topic_prefix)
+async def _compared(settings: Settings, address: str, names: list[str], *, repair: bool) -> list[tuple[str, Compared]]:
+    found: list[tuple[str, Compared]] = []
+    topics, security = Topics(settings.kafka.topic_prefix), settings.kafka.security
     for name, configured in configuration.destinations(settings).items():
         if name in names:
-            ledger = await read(address, settings.kafka.security, topics, name)
-            found += [(name, *each) for each in await compare(configured, ledger, settings.delivery.allow_networks)]
+            ledger = await read(address, security, topics, name)
+            compared = await compare(configured, ledger, settings.delivery.allow_networks)
+            if repair:
+                await order_repairs(address, security, topics.destination(name), compared)
+            found += [(name, each) for each in compared]
     return found
 
 
@@ -144,27 +159,41 @@ def view_text(destination: str, view: ListView) -> str:
 REFUSED_SHOWN = 5
 
 
-def drift_value(destination: str, audience: str, found: Drift | str) -> dict[str, object]:
+def drift_value(destination: str, compared: Compared) -> dict[str, object]:
     """A comparison for machines."""
-    about: dict[str, object] = {"destination": destination, "audience": audience}
+    about: dict[str, object] = {"destination": destination, "audience": compared.audience}
+    found = compared.found
     if isinstance(found, str):
         return about | {"compared": False, "reason": found}
     return about | {
         "compared": True,
         "held": found.held,
         "shown": found.shown,
-        "missing": found.missing,
         "others": found.others,
-        "sample": list(found.sample),
+        "missing": len(found.missing),
+        "sample": _keys(found.missing),
+        "back": len(found.back),
+        "back_sample": _keys(found.back),
     }
 
 
-def drift_text(destination: str, audience: str, found: Drift | str) -> str:
+def drift_text(destination: str, compared: Compared) -> str:
     """The same for people."""
+    found = compared.found
     if isinstance(found, str):
-        return f"{destination} / {audience}: not compared: {found}"
-    sample = f": {', '.join(found.sample)}" if found.sample else ""
+        return f"{destination} / {compared.audience}: not compared: {found}"
+    differ = [
+        f"{len(entries)} {what}" + (f": {', '.join(_keys(entries))}" if entries else "")
+        for what, entries in (("missing", found.missing), ("came back", found.back))
+    ]
     return (
-        f"{destination} / {audience}: {found.held} by our ledger, {found.shown} at the vendor, "
-        f"{found.others} of them put there by others; {found.missing} missing{sample}"
+        f"{destination} / {compared.audience}: {found.held} by our ledger, {found.shown} at the vendor, "
+        f"{found.others} of them put there by others; {'; '.join(differ)}"
     )
+
+
+KEYS_SHOWN = 20
+
+
+def _keys(entries: Sequence[Entry]) -> list[str]:
+    return [entry.key for entry in entries[:KEYS_SHOWN]]

@@ -3,40 +3,33 @@
 A plain object: no I/O, no clock, no chance but the jitter given to it; times are monotonic seconds that the caller
 tells. So a simulation runs the very same one.
 
-    take → fresh, backlog ─► in flight ─► delivered, filtered ─────────► settled
-             │ profile held      │ retry ─► due (parked, by time) ─┐
-             ▼                   │ ◄───────────────────────────────┘
-           behind its profile    └ rejected, given up ─► dead ─► buried ─► settled
+    take ─► line ─► in flight ─┬─► delivered, filtered ─────────────────► settled
+             ▲                 ├─► rejected, given up ─► dead ─► buried ─► settled
+             └── parked ◄──────┴─► retry
 
-Order: at most one payload of a profile is on its way, from its first try until it is settled; the later ones wait
-behind it. Live payloads go first, then retries, then what a backfill or a resync sends again; a live one takes its
-profile's backlog along, before it.
+Who goes when is the line's business (`line.py`); what comes of it, and whether anything may go at all, is decided here.
 
 Of an erased profile nothing is sent any more but what the erasure itself tells; the rest is filtered.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from itertools import count
 
 from app.activation.destination import Configured, Place
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
 from app.activation.payload import InvalidPayload, Payload, parse_payload
-from app.delivery.backlog import BACKLOG_ORIGINS, Backlog
 from app.delivery.breaker import BreakerState
 from app.delivery.dead_letter import Brake, Evidence
 from app.delivery.gate import Gate, LaneState, Permission
-from app.delivery.notes import read_note, write_note
+from app.delivery.line import Line
 from app.delivery.progress import Item, Progress
 from app.delivery.retry import delay_s, gives_up
 from app.delivery.work import Batch, Dead, Fact, LaneSettings, Record, Settled, StateChanged
+from app.transport.notes import read_note, write_note
 
 NOTHING = Evidence()
-ASIDE_MAX = 1_000
-"""How many payloads are passed over while one batch is filled."""
 
 
 class Lane:
@@ -65,13 +58,7 @@ class Lane:
         self._gate = Gate(settings.breaker, probe_every_s=settings.probe_every_s)
         self._brake = Brake(window=settings.brake_window, share_max=settings.brake_share_max)
         self._partitions: dict[int, Progress] = {}
-        self._fresh: deque[Item] = deque()
-        self._backlog = Backlog()
-        self._freed: deque[Item] = deque()
-        """Items whose profile is held for them; they go first."""
-        self._due: list[tuple[float, int, Item]] = []
-        """Heap of (when, ordinal, item)."""
-        self._ordinal = count()
+        self._line = Line()
         self._erased = erased
         self.dropped: Counter[str] = Counter()
         """Erased profile → how many of its payloads were filtered here, until its deletion is settled."""
@@ -91,11 +78,7 @@ class Lane:
         if progress is None:
             return
         progress.revoked = True
-        self._fresh = deque(item for item in self._fresh if not item.progress.revoked)
-        self._freed = deque(item for item in self._freed if not item.progress.revoked)
-        self._backlog.drop_revoked()
-        self._due = [entry for entry in self._due if not entry[2].progress.revoked]
-        heapq.heapify(self._due)
+        self._line.drop_revoked()
 
     def assignment(self, partition: int) -> Progress | None:
         """Another object after every assignment, so that who has waited sees whether it is still the same one."""
@@ -114,15 +97,15 @@ class Lane:
     @property
     def parked(self) -> int:
         """Payloads that wait for a retry, or behind another of their profile."""
-        return len(self._due) + sum(progress.behind for progress in self._partitions.values())
+        return self._line.parked + sum(progress.behind for progress in self._partitions.values())
 
     @property
     def has_room(self) -> bool:
         """Whether it can take more; at its limits only its own topic is read no further."""
         settings = self._settings
         return (
-            len(self._fresh) + len(self._freed) < settings.queue_items_max
-            and len(self._backlog) < settings.backlog_items_max
+            self._line.untried < settings.queue_items_max
+            and self._line.backlog < settings.backlog_items_max
             and self.parked < settings.parked_items_max
         )
 
@@ -134,7 +117,7 @@ class Lane:
     @property
     def under_way(self) -> int:
         """Records taken that do not wait here: they are in a request, or on their way to the dead letters."""
-        return self.pending - len(self._fresh) - len(self._backlog) - len(self._freed) - self.parked
+        return self.pending - self._line.untried - self._line.backlog - self.parked
 
     @property
     def oldest_at(self) -> str:
@@ -191,15 +174,8 @@ class Lane:
                 progress.settle(offset)
                 self._observe(Settled("filtered", place, payload, attempts=0))
                 continue
-            self._queue(Item(progress, offset, value, payload, place))
+            self._line.add(Item(progress, offset, value, payload, place))
         return dead
-
-    def _queue(self, item: Item) -> None:
-        if item.payload.origin in BACKLOG_ORIGINS:
-            self._backlog.append(item)
-            return
-        self._fresh.extend(self._backlog.pull(item))
-        self._fresh.append(item)
 
     def hold(self, now_s: float, seconds: float) -> None:
         """The vendor wants nothing for so long, of whatever lane of the same account."""
@@ -213,29 +189,31 @@ class Lane:
         """Whether `next_batch` would give one, so that no token of the rate is taken in vain."""
         if self.in_flight >= self._limits.in_flight_max or self._gate.permission(now_s) is Permission.SHUT:
             return False
-        self._sort(self._fresh)
-        return bool(self._freed or self._fresh or self._is_due(now_s) or self._first_of_backlog())
+        return self._line.ready(now_s)
 
     @property
     def urgent(self) -> bool:
         """Whether more waits than a backlog."""
-        return bool(self._fresh or self._freed or self._due)
+        return self._line.urgent
 
     def wake_s(self) -> float | None:
         """When to ask `ready` again if nothing happens before; None: something has to happen."""
         opens_s = self._gate.wake_s()
         if opens_s is None or self.in_flight >= self._limits.in_flight_max:
             return None
-        if self._fresh or self._freed or self._backlog.items:
-            return opens_s
-        return max(opens_s, self._due[0][0]) if self._due else None
+        waits_s = self._line.wake_s
+        return None if waits_s is None else max(opens_s, waits_s)
 
     def next_batch(self, now_s: float) -> Batch | None:
         """What to send now; its outcome goes to `settle`. None where there is nothing, or nothing may be sent."""
         if not self.ready(now_s):
             return None
         probe = self._gate.permission(now_s) is Permission.PROBE
-        items = self._together(now_s, 1 if probe else self._limits.batch_items_max)
+        items = self._line.together(
+            now_s,
+            items_max=1 if probe else self._limits.batch_items_max,
+            bytes_max=self._limits.body_bytes_max,
+        )
         if not items:
             return None
         for item in items:
@@ -281,28 +259,12 @@ class Lane:
         for item in batch.items:
             if not item.progress.revoked:
                 self._observe(Settled("filtered", reason, item.payload, item.attempts))
-                self._done(item)
+                self._line.done(item)
 
     def drop_erased(self) -> None:
         """Filter what waits here of erased profiles, but for what their erasure tells."""
-        for progress in self._partitions.values():
-            for profile in [each for each in progress.held if each in self._erased]:
-                for item in [each for each in progress.held[profile] if self._is_void(each.payload)]:
-                    progress.held[profile].remove(item)
-                    progress.behind -= 1
-                    self._count_void(item.payload)
-                    progress.settle(item.offset)
-        for item in [each for each in self._fresh if self._is_void(each.payload)]:
-            self._fresh.remove(item)
-            self._count_void(item.payload)
-            item.progress.settle(item.offset)
-        for item in [each for each in self._freed if self._is_void(each.payload)]:
-            self._freed.remove(item)
-            self._drop(item)
-        for item in [each for _, _, each in self._due if self._is_void(each.payload)]:
-            self._drop(item)
-        self._due = [entry for entry in self._due if not self._is_void(entry[2].payload)]
-        heapq.heapify(self._due)
+        for payload in self._line.drop(self._partitions.values(), self._is_void):
+            self._count_void(payload)
 
     def _is_void(self, payload: Payload) -> bool:
         return payload.profile in self._erased and payload.origin != "erasure"
@@ -314,7 +276,7 @@ class Lane:
     def _drop(self, item: Item) -> None:
         """One that its profile is held for."""
         self._count_void(item.payload)
-        self._done(item)
+        self._line.done(item)
 
     def buried(self, dead: Dead, now_s: float) -> None:
         """The broker has acked the dead letter."""
@@ -324,7 +286,7 @@ class Lane:
         payload = dead.item.payload if dead.item is not None else None
         self._observe(Settled("dead", dead.reason, payload, dead.attempts))
         if dead.item is not None:
-            self._done(dead.item)
+            self._line.done(dead.item)
         else:
             dead.progress.settle(dead.offset)
         if self._brake.settled(dead=True):
@@ -365,7 +327,7 @@ class Lane:
             case Delivered():
                 self._observe(Settled("delivered", None, item.payload, item.attempts + 1))
                 self._brake.settled(dead=False)
-                self._done(item)
+                self._line.done(item)
             case Retry(reason, after_s, attempts_max):
                 item.attempts += 1
                 assert item.first_s is not None
@@ -376,19 +338,19 @@ class Lane:
                     return _dead(item, Reason.EXPIRED, f"given up; last: {message}", evidence)
                 self._observe(Settled("retry", reason, item.payload, item.attempts))
                 jitter = self._jitter()
-                self._park(
+                self._line.park(
                     item,
                     now_s + delay_s(self._settings.retry, attempts=item.attempts, after_s=after_s, jitter=jitter),
                 )
             case Rejected(reason) if batched > 1 and not partial:
                 # One bad item must not condemn the rest: halves for what is too large, else each alone.
                 item.group_max = max(1, batched // 2) if reason is Reason.TOO_LARGE else 1
-                self._park(item, now_s)
+                self._line.park(item, now_s)
             case Rejected(reason):
                 item.attempts += 1
                 return _dead(item, reason, message, evidence)
             case Pause() | Disabled():
-                self._park(item, now_s)
+                self._line.park(item, now_s)
             case Partial():
                 raise AssertionError("a partial outcome holds no partial outcome")
         return None
@@ -398,73 +360,6 @@ class Lane:
         if self._configured.repeats or isinstance(place, Reason) or not progress.repeats(payload, place.key):
             return place
         return Reason.REPEATED
-
-    def _together(self, now_s: float, room_items: int) -> list[Item]:
-        """Items that may share a request; those that were looked at and may not are the next ones."""
-        items: list[Item] = []
-        keys: set[str] = set()
-        aside: list[Item] = []
-        room_bytes = self._limits.body_bytes_max
-        while len(items) < room_items and len(aside) < ASIDE_MAX and (item := self._pop(now_s)) is not None:
-            room_items = min(room_items, item.group_max or room_items)
-            full = len(items) >= room_items or len(item.value) > room_bytes
-            if items and (full or item.place.group != items[0].place.group or item.place.key in keys):
-                aside.append(item)
-                if full:
-                    break
-                continue
-            room_bytes -= len(item.value)
-            keys.add(item.place.key)
-            items.append(item)
-        self._freed.extendleft(reversed(aside))
-        return items
-
-    def _sort(self, queue: deque[Item]) -> None:
-        """Let the first be one that may go; those of held profiles go behind them."""
-        while queue:
-            item = queue[0]
-            waiting = item.progress.held.get(item.payload.profile)
-            if waiting is None:
-                return
-            waiting.append(self._first(queue))
-            item.progress.behind += 1
-
-    def _pop(self, now_s: float) -> Item | None:
-        if self._freed:
-            return self._freed.popleft()
-        self._sort(self._fresh)
-        if not self._fresh and self._is_due(now_s):
-            return heapq.heappop(self._due)[2]
-        queue = self._fresh or self._first_of_backlog()
-        if not queue:
-            return None
-        item = self._first(queue)
-        item.progress.held[item.payload.profile] = deque()
-        return item
-
-    def _first_of_backlog(self) -> deque[Item]:
-        """Asked for when nothing is fresh: else one of it could get behind its profile before an older, live one."""
-        self._sort(self._backlog.items)
-        return self._backlog.items
-
-    def _first(self, queue: deque[Item]) -> Item:
-        return self._backlog.popleft() if queue is self._backlog.items else queue.popleft()
-
-    def _is_due(self, now_s: float) -> bool:
-        return bool(self._due) and self._due[0][0] <= now_s
-
-    def _park(self, item: Item, due_s: float) -> None:
-        heapq.heappush(self._due, (due_s, next(self._ordinal), item))
-
-    def _done(self, item: Item) -> None:
-        progress, profile = item.progress, item.payload.profile
-        waiting = progress.held[profile]
-        if waiting:
-            self._freed.append(waiting.popleft())
-            progress.behind -= 1
-        else:
-            del progress.held[profile]
-        progress.settle(item.offset)
 
     def _stop(self, state: LaneState, reason: Reason, *, probe: bool, now_s: float) -> None:
         before = self.state

@@ -14,6 +14,7 @@ from app.activation.destination import Configured
 from app.activation.lists import run as runs
 from app.activation.lists.draft import Draft
 from app.activation.lists.membership import tell, told_of
+from app.activation.lists.repair import mend, read_repair
 from app.activation.outcome import Reason, Response
 from app.activation.payload import InvalidPayload, parse_payload
 from app.clock import Clock
@@ -159,6 +160,12 @@ class ListLane:
         dead: list[tuple[Record, str]] = []
         filtered = 0
         for record in records:
+            repair = read_repair(record.value)
+            if repair is not None:
+                mend(draft, repair, additive_only=self._lists.additive_only)
+                log.info("a list is to be mended", name=self._name, list=repair.audience,
+                         missing=len(repair.missing), back=len(repair.back))  # fmt: skip
+                continue
             try:
                 payload = parse_payload(record.value)
                 member = self._lists.member(payload)

@@ -16,7 +16,7 @@ from app.delivery.list_lane import ListLane, Surroundings
 from app.delivery.list_table import KafkaChangeLog, ListTable, open_table
 from app.delivery.list_update import ListLaneSettings
 from app.delivery.observe import DeliveryMetrics
-from app.delivery.retry import RetrySettings
+from app.delivery.retry import retry_settings
 from app.delivery.sender import Publish
 from app.delivery.watch import TIMEOUTS_MIN
 from app.errors import StateError, StateErrorReason
@@ -51,10 +51,9 @@ class Lists:
 
     def lane(self, name: str, configured: Configured, intervals_s: Mapping[str, float], account: Account) -> ListLane:
         """One destination's."""
-        delivery = self._settings.delivery
         settings = ListLaneSettings(
-            first_wait_s=delivery.list_first_wait_s,
-            retry=RetrySettings(give_up_after_s=delivery.give_up_after_s, attempts_min=delivery.attempts_min),
+            first_wait_s=self._settings.delivery.list_first_wait_s,
+            retry=retry_settings(self._settings, name),
         )
         around = Surroundings(
             clock=self._clock,

@@ -1,16 +1,18 @@
-"""A list destination looked at from outside: its changelog read, its vendor asked. Nothing is changed."""
+"""A list destination looked at from outside: its changelog read, its vendor asked, its lane told to mend a list."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from app import configuration
 from app.activation.destination import Configured
 from app.activation.lists.drift import Drift, drift
 from app.activation.lists.leaving import Departures, Leaving
 from app.activation.lists.overview import Ledger
+from app.activation.lists.repair import repairs
 from app.activation.lists.vendor import Lists
 from app.clock import SystemClock
 from app.delivery import exchange
@@ -24,6 +26,7 @@ from app.delivery.slots import Slots
 from app.delivery.transport import Transport
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader
+from app.kafka.producer import Producer
 from app.settings import Security, Settings
 from app.topics import Topics
 
@@ -68,15 +71,29 @@ async def _read_into(into: Ledger | Departures, brokers: str, security: Security
         into.take((each.key, each.value) for each in records)
 
 
-async def compare(
-    configured: Configured, ledger: Ledger, allow_networks: Sequence[str]
-) -> list[tuple[str, Drift | str]]:
-    """(audience, how the vendor's list differs from the ledger; or why it is not known) for each list.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One list."""
+
+    list: bytes
+    """The audience's id."""
+    audience: str
+    """Its key."""
+    found: Drift | str
+    """How the vendor's list differs from the ledger; or why it is not known."""
+
+    @property
+    def sound(self) -> bool:
+        return isinstance(self.found, Drift) and self.found.sound
+
+
+async def compare(configured: Configured, ledger: Ledger, allow_networks: Sequence[str]) -> list[Compared]:
+    """Each list, by its audience.
 
     Beside a delivery that runs, the rate may be passed by what this asks.
     """
     assert configured.lists is not None, "a list destination"
-    found: list[tuple[str, Drift | str]] = []
+    found: list[Compared] = []
     async with AsyncExitStack() as stack:
         transport = Transport(Guard.of(allow_networks))
         stack.push_async_callback(transport.close)
@@ -84,8 +101,26 @@ async def compare(
         for list_, kept in sorted(ledger.lists.items(), key=lambda one: one[1].audience):
             external = kept.external or configured.lists.given.get(kept.audience, "")
             shown = await _shown(configured, configured.lists, door, external)
-            found.append((kept.audience, shown if isinstance(shown, str) else drift(ledger.entries(list_), shown)))
+            differs = drift(ledger.entries(list_), ledger.past(list_), shown) if not isinstance(shown, str) else shown
+            found.append(Compared(list_, kept.audience, differs))
     return found
+
+
+async def order_repairs(brokers: str, security: Security, topic: str, compared: Iterable[Compared]) -> None:
+    """Tell the lane of a list destination to mend what was found; each list's next update does it.
+
+    Raises:
+        HeadwaterError: the broker has not taken all of it; what it has is mended.
+    """
+    values = [
+        value
+        for each in compared
+        if isinstance(each.found, Drift)
+        for value in repairs(each.list, each.found.missing, each.found.back)
+    ]
+    async with Producer(brokers, security) as producer:
+        for value in values:
+            await producer.send({(topic, 0): [(None, value, (("content-type", b"application/json"),))]})
 
 
 async def _shown(configured: Configured, lists: Lists, door: Door, external: str) -> frozenset[str] | str:

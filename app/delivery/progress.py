@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from app.activation.destination import Place
 from app.activation.payload import Payload
-from app.delivery.notes import Run, is_in
+from app.transport.notes import Run, is_in
 
 
 @dataclass(slots=True, eq=False)

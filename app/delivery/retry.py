@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.settings import Settings
+
 HOUR_S = 3_600.0
 DOUBLINGS_MAX = 30  # beyond any limit; keeps 2ⁿ a small number
 
@@ -18,6 +20,14 @@ class RetrySettings:
     """Since the first try, without the time that the destination was paused."""
     attempts_min: int = 3
     """Nothing is given up before this many, however long they took."""
+
+
+def retry_settings(settings: Settings, destination: str) -> RetrySettings:
+    """A destination's patience: its own, or what holds for all."""
+    delivery = settings.delivery
+    own_s = next(one.give_up_after_s for one in settings.destinations if one.name == destination)
+    after_s = delivery.give_up_after_s if own_s is None else own_s
+    return RetrySettings(give_up_after_s=after_s, attempts_min=delivery.attempts_min)
 
 
 def delay_s(settings: RetrySettings, *, attempts: int, after_s: float | None, jitter: float) -> float:

@@ -19,7 +19,7 @@ from app.delivery.lane import Lane
 from app.delivery.list_lane import ListLane
 from app.delivery.list_parts import Lists
 from app.delivery.observe import DeliveryMetrics
-from app.delivery.retry import RetrySettings
+from app.delivery.retry import retry_settings
 from app.delivery.sender import Sender, Surroundings
 from app.delivery.transport import Transport, TransportSettings
 from app.delivery.watch import Watch, Watched
@@ -41,11 +41,6 @@ log = logs.get("delivery")
 
 EXIT_FAILED = 1
 PUBLISH_RETRY_S = 1.0
-
-
-def group_of(settings: Settings) -> str:
-    """The senders' consumer group."""
-    return f"{settings.kafka.topic_prefix}headwater.delivery"
 
 
 async def run(settings: Settings, options: WorkerOptions) -> int:
@@ -98,7 +93,7 @@ class Runtime:
         self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share, self._notes)
         self.app = BatchApp(
             AppOptions(
-                group=group_of(settings),
+                group=self.topics.delivery_group,
                 instance=options.name,
                 brokers=options.brokers,
                 data_dir=options.data_dir / options.name,
@@ -119,7 +114,7 @@ class Runtime:
             configured,
             LaneSettings(
                 parked_items_max=delivery.parked_max,
-                retry=RetrySettings(give_up_after_s=delivery.give_up_after_s, attempts_min=delivery.attempts_min),
+                retry=retry_settings(self.settings, name),
             ),
             jitter=random.random,
             observe=self.observed.facts(name),
@@ -172,7 +167,7 @@ class Runtime:
         """Without them there is nothing wrong but that some payloads are sent once more."""
         try:
             async with Admin(self.options.brokers, self.settings.kafka.security) as admin:
-                found = await admin.notes(group_of(self.settings), [(tp.topic, tp.partition) for tp in tps])
+                found = await admin.notes(self.topics.delivery_group, [(tp.topic, tp.partition) for tp in tps])
         except AdminError as error:
             log.warning("what was settled before could not be read; some of it is sent again", error=str(error))
             return {}

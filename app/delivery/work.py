@@ -21,8 +21,8 @@ class LaneSettings:
     queue_items_max: int = 2_000
     """Payloads read and not yet tried, from which on the lane reads no more; one batch may pass it."""
     backlog_items_max: int = 8_000
-    """Payloads of a backfill read and not yet tried, from which on the lane reads no more: so far it sees past them to
-    the live ones behind."""
+    """Payloads of a backfill or a resync, read and not yet tried, from which on the lane reads no more: so far it sees
+    past them to the live ones behind. Twice `AHEAD_MAX` is there at most, and a little."""
     parked_items_max: int = 10_000
     """Payloads that wait for a retry or behind one, from which on the lane reads no more."""
     probe_every_s: float = 300.0

@@ -122,31 +122,30 @@ class Admin:
 
     async def committed(self, group: str, places: Iterable[Place]) -> dict[Place, int | None]:
         """The offset each partition's group goes on from; None where it never committed."""
-        found = await self._committed(group, places)
-        return {place: offset if offset >= 0 else None for place, (offset, _) in found.items()}
+        return {place: offset for place, (offset, _) in (await self.positions(group, places)).items()}
 
     async def notes(self, group: str, places: Iterable[Place]) -> dict[Place, str]:
         """What the group has committed beside its offsets; empty where there is nothing."""
-        return {place: note for place, (_, note) in (await self._committed(group, places)).items()}
+        return {place: note for place, (_, note) in (await self.positions(group, places)).items()}
 
-    async def _committed(self, group: str, places: Iterable[Place]) -> dict[Place, tuple[int, str]]:
-        """Offset, -1 where there is none, and what is noted beside it."""
+    async def positions(self, group: str, places: Iterable[Place]) -> dict[Place, tuple[int | None, str]]:
+        """Both of one commit."""
         wanted: dict[str, list[int]] = {}
         for topic, partition in places:
             wanted.setdefault(topic, []).append(partition)
 
-        async def ask() -> dict[Place, tuple[int, str]]:
+        async def ask() -> dict[Place, tuple[int | None, str]]:
             # By own request: aiokafka's `list_consumer_group_offsets` passes over the error of the whole answer, and a
             # coordinator that is still loading would look like a group without offsets.
             coordinator = await self._live().find_coordinator(group)
             request = OffsetFetchRequest(group, list(wanted.items()))
             answer = await self._live()._send_request(request, coordinator)
             _raise_for(answer.error_code, group)
-            found: dict[Place, tuple[int, str]] = {}
+            found: dict[Place, tuple[int | None, str]] = {}
             for topic, partitions in answer.topics:
                 for partition, offset, note, code in partitions:
                     _raise_for(code, f"{topic}/{partition}")
-                    found[topic, partition] = offset, note or ""
+                    found[topic, partition] = offset if offset >= 0 else None, note or ""
             return found
 
         return await self._retried(f"read the offsets of group {group}", ask) if wanted else {}

@@ -251,7 +251,8 @@ RESYNCED = _counter(
     "profiles_resynced_total",
     (),
     "Profiles whose present values were looked up for connections that are new.",
-    "Grows after a connection was added until all profiles are done. The payloads go behind live ones.",
+    "Grows after a connection was added until all profiles are done. Stands still: the destination takes no more just "
+    "now, or has no senders yet. The payloads go behind live ones.",
 )
 TIMERS_FIRED = _counter(
     "timers_fired_total",

@@ -158,6 +158,8 @@ class Destination:
     """The type's own settings, checked by the type; may hold secrets."""
     rate_per_s: float | None = None
     """Requests per second of all senders together; none: the type's own limit."""
+    give_up_after_s: float | None = None
+    """As in `Delivery`, for this destination; none: what holds for all."""
     connect: tuple[Connection, ...] = ()
 
 

@@ -9,7 +9,8 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 | timer | `due`: the instant that has come, ms; for an account up to which all users have | profile |
 | refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
-| resync | `id`; `after`: the portion of the profiles behind that one is to be told to connections that are new | none |
+| resync | `id`; `after`: the portion of the profiles behind that one is to be told to connections that are new;
+`payloads`: how many there is room for, 0 for all of the portion | none |
 | absorb | `at`; `id`: of the message that linked the two; `loser`: the profile that this one takes in, and whose state
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
@@ -71,6 +72,7 @@ class CatalogChange(msgspec.Struct, tag_field="kind", tag="catalog"):
 class Resync(msgspec.Struct, tag_field="kind", tag="resync"):
     id: str
     after: str
+    payloads: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Absorb(msgspec.Struct, tag_field="kind", tag="absorb"):

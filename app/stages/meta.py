@@ -37,7 +37,8 @@ class Meta:
         generation: Of the consumer group, when it was written.
         clock_ms: The newest instant in the log so far.
         seen_batches: Day → how many packed records of seen ids the changelog has.
-        resyncs: By the offset of the catalogue that made them new, connections that are being told what there is.
+        resyncs: By the offset of the catalogue that made them new and their destination, connections that are being
+            told what there is; in the order in which they are told.
         retired: Days whose packed records are being deleted from the changelog → the next one to delete.
     """
 

@@ -1,8 +1,9 @@
 """Connections that are new to definitions which people have values of already: those are told, in portions.
 
-A partition would be held up by telling all of its profiles at once. So it notes which connections are new, leaves
-itself a record, and with that tells of the next profiles, notes how far it has come, and leaves itself another. What
-changes meanwhile goes to the new connection live, so a profile may be told of twice, with the same value.
+A partition would be held up by telling all of its profiles at once, and so would whoever waits behind so many payloads.
+So it notes which connections are new; a record that asks for the next portion comes when there is room for it
+(`stream/resyncs.py`), and with that it tells of the next profiles and notes how far it has come. What changes meanwhile
+goes to the new connection live, so a profile may be told of twice, with the same value.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from app.activation.router import Router
 from app.definitions.model import Catalog, Subscription
 from app.profiles.state import Profile
 from app.profiles.store import PROFILE
-from app.stages.envelope import Resync, encode
+from app.stages.envelope import Resync
 from app.stages.folding import Folding
 from app.stages.meta import Connection, Resyncing
 
 PORTION_MAX = 500
 """How many profiles are looked at with one record."""
-_JSON = (("content-type", b"application/json"),)
+AHEAD_MAX = 3_000
+"""How many payloads of users, and how many of accounts, may wait at a destination for its vendor: a lane has to see
+past them to the live ones behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +44,48 @@ class Resyncer:
         self._folding = folding
 
     def begin(self, before: Catalog, offset: int) -> None:
-        """Another catalogue is in force, from a record on: whoever is newly connected is to be told what there is."""
+        """Another catalogue is in force, from a record on: whoever is newly connected is to be told what there is.
+
+        Each destination by itself, since each takes it at its own pace.
+        """
         known = {definition.id for definition in before.definitions}
         there = {_connection(subscription) for subscription in before.subscriptions}
-        new = [
-            _connection(each)
-            for each in self._folding.held.catalog.subscriptions
-            if each.historical and each.definition_id in known and _connection(each) not in there
-        ]
-        if new:
-            resyncing = self._folding.meta.resyncs[str(offset)] = Resyncing(list(dict.fromkeys(new)))
-            self._go_on(str(offset), resyncing)
+        subscriptions = self._folding.held.catalog.subscriptions
+        resyncs = self._folding.meta.resyncs
+        still = {_connection(each) for each in subscriptions}
+        for id_ in [id_ for id_, each in resyncs.items() if still.isdisjoint(each.connections)]:
+            del resyncs[id_]
+        for each in subscriptions:
+            connection = _connection(each)
+            if each.historical and each.definition_id in known and connection not in there:
+                there.add(connection)
+                id_ = f"{offset}/{each.destination}"
+                resyncs.setdefault(id_, Resyncing([])).connections.append(connection)
 
     def portion(self, body: Resync, offset: int) -> None:
-        """Tell of the next profiles, unless this portion has been told of: a record can come twice."""
+        """Tell of the next profiles, until they make as many payloads as are asked for, or of all that are looked at.
+
+        Unless this portion has been told of: a record can come twice.
+        """
         folding = self._folding
         resyncing = folding.meta.resyncs.get(body.id)
         if resyncing is None or resyncing.after != body.after:
             return
         routes = self._routes(resyncing)
         keys = list(islice(self._keys(resyncing.after.encode()), PORTION_MAX)) if routes else []
+        payloads = 0
         for key, profile in folding.held.cache.peek(keys):
-            if profile.emitted:
-                self._tell(key, profile, offset, routes)
-                folding.work.facts.resynced += 1
+            if not profile.emitted:
+                continue
+            payloads += self._tell(key, profile, offset, routes)
+            folding.work.facts.resynced += 1
+            if body.payloads and payloads >= body.payloads:
+                resyncing.after = key.decode()
+                return
         if len(keys) < PORTION_MAX:
             del folding.meta.resyncs[body.id]
-            return
-        resyncing.after = keys[-1].decode()
-        self._go_on(body.id, resyncing)
+        else:
+            resyncing.after = keys[-1].decode()
 
     def _keys(self, after: bytes) -> Iterator[bytes]:
         start = PROFILE + after + b"\0" if after else PROFILE  # the first key behind it
@@ -87,16 +103,16 @@ class Resyncer:
                 found.append(_Route(router, frozenset(each.definition_id for each in some), lists))
         return found
 
-    def _tell(self, key: bytes, profile: Profile, offset: int, routes: list[_Route]) -> None:
+    def _tell(self, key: bytes, profile: Profile, offset: int, routes: list[_Route]) -> int:
+        """Gives the number of payloads."""
         application = self._folding.application(key, profile, offset)
+        payloads = 0
         for route in routes:
             for change in application.present(route.definitions, left=route.lists):
-                self._folding.send(route.router.route(change))
-
-    def _go_on(self, id_: str, resyncing: Resyncing) -> None:
-        place = self._folding.place
-        record = (None, encode(Resync(id_, resyncing.after)), _JSON)
-        self._folding.work.emit(self._folding.topic, place.partition, record)
+                routed = route.router.route(change)
+                self._folding.send(routed)
+                payloads += len(routed)
+        return payloads
 
 
 def _connection(subscription: Subscription) -> Connection:

@@ -32,6 +32,7 @@ from app.stream.ports import StreamPorts
 from app.stream.repair import Repair, append_hidden, is_graph_state, is_profile_state
 from app.stream.restore import Restored
 from app.stream.restores import Restores
+from app.stream.resyncs import Resyncs
 from app.stream.splits import Splits
 from app.stream.state_engine import Home, StateEngine
 from app.stream.store import StoreBudget, StoreShare
@@ -132,6 +133,7 @@ class Runtime:
             asyncio.create_task(users.run(), name="timers"),
             asyncio.create_task(accounts.run(), name="timers of accounts"),
             asyncio.create_task(splits.run(), name="splits"),
+            *(asyncio.create_task(each.run(), name="resyncs") for each in self._resyncs()),
             asyncio.create_task(self._beat(watchdog), name="beat"),
             asyncio.create_task(self._crashed(), name="faust"),
             asyncio.create_task(self._failed(), name="partitions"),
@@ -156,6 +158,15 @@ class Runtime:
             serving=lambda: self._serving(self.accounts), behind=self.observed.accounts_behind,
         )  # fmt: skip
         return users, accounts
+
+    def _resyncs(self) -> list[Resyncs]:
+        return [
+            Resyncs(
+                of.source, self.topics, self.settings.kafka.partitions, self.admin, self.producer, self.fence,
+                serving=lambda of=of: self._serving(of), now_s=self.clock.monotonic_s,  # type: ignore[misc]
+            )
+            for of in (self.users, self.accounts)
+        ]  # fmt: skip
 
     async def _stop(self) -> None:
         """Checkpoint and commit while still in the group, then leave it and let go of the stores."""

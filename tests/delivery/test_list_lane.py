@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from app.activation.lists.drift import drift
+from app.activation.lists.overview import Ledger
+from app.activation.lists.repair import MEMBERS_MAX, read_repair, repairs
+from app.activation.lists.state import Entry
 from app.activation.outcome import Reason, Response
+from app.delivery.work import Record
+from app.ids import definition_id
 from tests.delivery.jumping import run_jumping
 from tests.delivery.list_rig import HOUR_S, ListRig, ListVendor, failing, serving, told
 
@@ -311,3 +317,80 @@ def test_after_it_is_taken_away_nothing_is_sent_or_written() -> None:
             assert vendor.lists == {"l1": {f"{n}@x.org" for n in range(15)}}
 
     jumping(main())
+
+
+def orders(rig: ListRig, shown: set[str]) -> list[Record]:
+    """What there is to be mended, as the records that say so."""
+    ledger = Ledger()
+    ledger.take(rig.changelog)
+    (list_,) = ledger.lists
+    found = drift(ledger.entries(list_), ledger.past(list_), frozenset(shown))
+    return [Record(1_000 + at, None, value) for at, value in enumerate(repairs(list_, found.missing, found.back))]
+
+
+def test_a_list_that_others_have_changed_is_mended_and_what_is_theirs_is_left_alone() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(6)])
+            await asyncio.sleep(100)
+            await rig.lane.take(0, [told(10 + n, f"p{n}", inside=False) for n in (4, 5)])
+            await asyncio.sleep(HOUR_S)
+            assert vendor.lists["l1"] == {f"{n}@x.org" for n in range(4)}
+            # Two are lost, two who had left are back, and somebody was put on by hand.
+            vendor.lists["l1"] = {"2@x.org", "3@x.org", "4@x.org", "5@x.org", "by@hand"}
+            told_to = orders(rig, vendor.lists["l1"])
+            # Before the order is read, one of either comes or goes by itself.
+            await rig.lane.take(0, [told(20, "p1", inside=False), told(21, "p5", inside=True, email="5@x.org")])
+            await rig.lane.take(0, told_to)
+            requests = len(vendor.changes)
+            await asyncio.sleep(HOUR_S + 60)
+            assert vendor.lists["l1"] == {"0@x.org", "2@x.org", "3@x.org", "5@x.org", "by@hand"}
+            mended = {(path, member) for path, members in vendor.changes[requests:] for member in members}
+            assert mended == {("l1/add", "0@x.org"), ("l1/add", "5@x.org"), ("l1/remove", "4@x.org")}
+            assert rig.dead == []
+            assert orders(rig, vendor.lists["l1"]) == []
+            await rig.lane.take(0, told_to)  # read once more
+            await asyncio.sleep(2 * HOUR_S)
+            assert vendor.lists["l1"] == {"0@x.org", "2@x.org", "3@x.org", "5@x.org", "by@hand"}
+
+    jumping(main())
+
+
+def test_from_a_list_that_only_grows_nobody_is_taken_by_a_repair_either() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, additive_only=True)
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(3)])
+            await asyncio.sleep(100)
+            list_ = definition_id("audience", "vip").encode()
+            gone = Entry("9@x.org", "", ("9@x.org",), [])
+            values = repairs(list_, [Entry("1@x.org", "", ("1@x.org",), [])], [gone])
+            vendor.lists["l1"].add("9@x.org")
+            await rig.lane.take(0, [Record(3 + at, None, value) for at, value in enumerate(values)])
+            await asyncio.sleep(2 * HOUR_S)
+            assert vendor.changes[1:] == [("l1/add", ["1@x.org"])]
+            assert (rig.view().to_remove, rig.view().in_doubt) == (0, 0)
+
+    jumping(main())
+
+
+def test_an_order_of_a_list_that_is_not_there_does_nothing_and_a_broken_one_is_a_dead_letter() -> None:
+    async def main() -> None:
+        rig = ListRig(ListVendor())
+        async with serving(rig):
+            (order,) = repairs(b"aud_other", [Entry("a", "", ("a",), [])], [Entry("b", "", ("b",), [])])
+            await rig.lane.take(0, [Record(0, None, order), Record(1, None, order[:-9])])
+            assert (rig.changelog, [each["error"]["reason"] for each in rig.dead]) == ([], ["unreadable"])
+            assert rig.lane.committable(0) == 2
+
+    jumping(main())
+
+
+def test_orders_are_cut_into_records() -> None:
+    entries = [Entry(f"{n}@x.org", "", (f"{n}@x.org",), []) for n in range(MEMBERS_MAX + 2)]
+    found = [read_repair(value) for value in repairs(b"aud_1", entries[:3], entries)]
+    assert [(len(each.missing), len(each.back)) for each in found if each] == [(3, MEMBERS_MAX), (0, 2)]
+    assert read_repair(told(0, "p", inside=True).value) is None

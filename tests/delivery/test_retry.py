@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.delivery.retry import HOUR_S, RetrySettings, delay_s, gives_up
+from app.delivery.retry import HOUR_S, RetrySettings, delay_s, gives_up, retry_settings
+from app.settings import Delivery, Destination, Settings
 
 SETTINGS = RetrySettings()
 
@@ -28,3 +29,12 @@ def test_what_the_vendor_asks_for_counts_up_to_an_hour():
 )
 def test_given_up_after_four_hours_and_three_attempts(attempts, trying_s, given_up):
     assert gives_up(SETTINGS, attempts=attempts, trying_s=trying_s) is given_up
+
+
+def test_a_destinations_own_patience_goes_before_what_holds_for_all():
+    crm, mail = Destination("crm", "webhook"), Destination("mail", "webhook", give_up_after_s=900.0)
+    now = Destination("now", "webhook", give_up_after_s=0.0)
+    settings = Settings(destinations=(crm, mail, now), delivery=Delivery(give_up_after_s=60.0, attempts_min=5))
+    found = [retry_settings(settings, name) for name in ("crm", "mail", "now")]
+    assert [(each.give_up_after_s, each.attempts_min) for each in found] == [(60.0, 5), (900.0, 5), (0.0, 5)]
+    assert retry_settings(Settings(destinations=(crm,)), "crm") == RetrySettings()

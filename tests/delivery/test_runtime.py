@@ -68,3 +68,19 @@ async def test_a_list_destination_has_a_lane_of_its_own_and_the_whole_rate_with_
         made.feeds.close()
         await made.transport.close()
         await asyncio.sleep(0)
+
+
+async def test_lanes_and_lists_give_up_when_their_destination_says(tmp_path: Path) -> None:
+    config = tmp_path / "headwater.yaml"
+    hook = {"url": "https://c.example/", "secret": SECRET}
+    urls = {"add_url": "https://v.example/{list}/add", "remove_url": "https://v.example/{list}/remove"}
+    destinations = [
+        {"name": "crm", "type": "webhook", "settings": hook, "give_up_after_s": 900},
+        {"name": "ads", "type": "http_lists", "settings": urls, "give_up_after_s": 1_200},
+    ]
+    config.write_text(yaml.safe_dump({"kafka": {"brokers": "127.0.0.1:1"}, "destinations": destinations}))
+    settings = configuration.open_configuration(config, {}).settings
+    made = Runtime(settings, WorkerOptions(tmp_path, "127.0.0.1:1", "delivery", config))
+    assert made.lanes["crm"]._settings.retry.give_up_after_s == 900
+    assert made.lists["destinations.ads"]._means.settings.retry.give_up_after_s == 1_200
+    await made.transport.close()

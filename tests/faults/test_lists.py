@@ -167,6 +167,15 @@ async def test_a_list_is_as_wanted_though_its_worker_was_killed_in_mid_run(
             (compared,) = drift["lists"]
             assert code == 1
             assert (compared["missing"], compared["others"], compared["sample"]) == (1, 1, ["new3@x.org"])
+            lists.lists["l1"].add("0@x.org")  # who had left
+            code, drift = await worker.command("check", "--repair")
+            (compared,) = drift["lists"]
+            assert (code, compared["back_sample"], compared["others"]) == (0, ["0@x.org"], 1)
+            await until(worker, vendor, lists, wanted | {"by hand"})
+            await put_down(broker, topics, len(wanted))
+            code, drift = await worker.command("check")
+            (compared,) = drift["lists"]
+            assert (code, compared["missing"], compared["back"], compared["others"]) == (0, 0, 0, 1)
     stamps = [arrival.at_s for arrival in vendor.arrivals if not arrival.path.endswith("/members")]
     busiest = max(sum(at <= other < at + 1 for other in stamps) for at in stamps)
     assert busiest <= RATE_PER_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from app.topics import Topics, partition_of
 from tests.faults.deployment import Deployment, deployed
 
 PARTITIONS = 2
+DEADLINE_S = 90.0
+POLL_S = 0.1
 PEOPLE = [f"u-{number}" for number in range(60)]
 LATER: list[dict[str, Any]] = [
     {"name": "later", "type": "kafka", "connect": [{"trait": "orders"}]},
@@ -57,6 +61,14 @@ async def told(deployment: Deployment, name: str, partitions: int = PARTITIONS) 
     return found
 
 
+async def has(deployment: Deployment, name: str, count: int, partitions: int = PARTITIONS) -> None:
+    """Wait until a destination has so many payloads."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while len(await told(deployment, name, partitions)) < count:
+        assert time.monotonic() < deadline_s, f"{name} never had {count} payloads"
+        await asyncio.sleep(POLL_S)
+
+
 async def test_a_destination_that_is_connected_later_hears_of_everybody(
     broker: EmbeddedBroker, topics: Topics, tmp_path: Path
 ) -> None:
@@ -71,6 +83,8 @@ async def test_a_destination_that_is_connected_later_hears_of_everybody(
         config["destinations"] += LATER
         changed = Deployment(broker.bootstrap, tmp_path / "two", config)
         await put_into_effect(changed.settings, broker.bootstrap)
+        await has(deployment, "ads", 20, 1)
+        await has(deployment, "later", len(PEOPLE))
         await deployment.at_rest(0.5)
         assert sorted(await told(deployment, "ads", 1)) == sorted((person, "resync", True) for person in PEOPLE[:20])
         assert sorted(await told(deployment, "later")) == sorted(

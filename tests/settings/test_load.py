@@ -58,6 +58,7 @@ destinations:
     type: webhook
     settings: {url: "https://example.com/hook", secret: "${CRM_SECRET}"}
     rate_per_s: 100
+    give_up_after_s: 900
     connect:
       - {audience: big_spenders, calls: [identify, track]}
       - {trait: orders_90_days, calls: [identify], interval: 6 hours}
@@ -86,7 +87,7 @@ def test_the_example_is_read_whole(tmp_path: Path) -> None:
     assert settings.audiences[0].key == "big_spenders"
     (crm,) = settings.destinations
     assert crm.settings == {"url": "https://example.com/hook", "secret": "hush"}
-    assert crm.rate_per_s == 100
+    assert (crm.rate_per_s, crm.give_up_after_s) == (100, 900)
     assert crm.connect[0].calls == ("identify", "track")
     assert crm.connect[1].interval_s == 21_600
     assert loaded.secrets == {"w-key", "demo", "hush"}

@@ -11,7 +11,7 @@ import pytest
 from app.definitions.model import Definition, Subscription
 from app.profiles.store import PROFILE
 from app.stages import envelope, resyncing
-from app.stages.records import OutRecord, Work
+from app.stages.records import Work
 from tests.stages.test_compute import AT_MS, CATALOG, TOPICS, Bench, event
 
 PEOPLE = [f"p{number:02}" for number in range(11)]
@@ -47,17 +47,17 @@ def told(work: Work, destination: str) -> list[dict[str, Any]]:
     return [orjson.loads(value or b"") for _, value, _ in records]
 
 
-def own(work: Work) -> list[OutRecord]:
-    """What the stage has left itself."""
-    return work.outputs.pop((TOPICS.profiles_in, 0), [])
+def asked(bench: Bench, payloads: int = 0) -> list[tuple[None, bytes]]:
+    """Records that ask for the next portion of each resync under way."""
+    resyncs = bench.stage._held.meta.resyncs
+    return [(None, envelope.encode(envelope.Resync(id_, each.after, payloads))) for id_, each in resyncs.items()]
 
 
 def through(bench: Bench, work: Work) -> list[Work]:
-    """Feed the stage what it leaves itself, until it is at rest."""
+    """Ask for portions until all have been told."""
     done = [work]
-    while records := own(work):
-        work = bench.feed(*((key, value) for key, value, _ in records))
-        done.append(work)
+    while records := asked(bench):
+        done.append(bench.feed(*records))
     return done
 
 
@@ -74,7 +74,7 @@ def test_a_new_connection_gets_every_member_and_a_list_hears_who_has_left_too() 
     assert [payload["profile"] for payload in mails] == ACTIVE
     assert {payload["origin"] for payload in payloads} == {"resync"}
     assert len({payload["id"] for payload in payloads}) == len(payloads) == len(PEOPLE)
-    assert len(works) == 4  # portions of four, and the catalogue before them
+    assert len(works) == 4  # portions of four, of both at once, and the catalogue before them
     assert not any(told(work, "crm") or work.outputs.get((TOPICS.changes, 0)) for work in works)
     assert {person: bench.store.get(PROFILE + person.encode()) for person in PEOPLE} == profiles
     assert bench.stage._held.meta.resyncs == {}
@@ -104,42 +104,58 @@ def test_what_is_no_new_connection_tells_nothing() -> None:
             subscriptions=(CRM, Subscription("many", "audience", "ads")),
         ),
     ):
-        work = bench.feed((None, envelope.catalog(catalog)))
-        assert own(work) == []
+        bench.feed((None, envelope.catalog(catalog)))
+        assert asked(bench) == []
 
 
 def test_a_portion_that_comes_twice_is_told_once_and_what_was_given_up_not_at_all() -> None:
     bench = populated()
     both = envelope.catalog(replace(CONNECTED, subscriptions=(CRM, MAIL)))
-    ((_, portion, _),) = own(bench.feed((None, both)))
-    assert len(told(bench.feed((None, portion)), "mail")) == 2
-    again = bench.feed((None, portion))
-    assert (told(again, "mail"), own(again)) == ([], [])
+    bench.feed((None, both))
+    (portion,) = asked(bench)
+    assert len(told(bench.feed(portion), "mail")) == 2
+    (following,) = asked(bench)
+    assert told(bench.feed(portion), "mail") == []
+    assert asked(bench) == [following]
     bench = populated()
-    ((_, portion, _),) = own(bench.feed((None, both)))
+    bench.feed((None, both))
+    (portion,) = asked(bench)
     bench.feed((None, envelope.catalog(CONNECTED)))  # disconnected again
-    work = bench.feed((None, portion))
-    assert (told(work, "mail"), own(work)) == ([], [])
+    assert asked(bench) == []
+    assert told(bench.feed(portion), "mail") == []
+
+
+def test_a_portion_ends_with_the_payloads_that_there_is_room_for_and_each_destination_goes_at_its_own_pace() -> None:
+    bench = populated()
+    twice = replace(MAIL, calls=("identify", "track"))
+    bench.feed((None, envelope.catalog(replace(CONNECTED, subscriptions=(CRM, ADS, twice)))))
+    slow, fast = asked(bench, payloads=3)[1], asked(bench)[0]
+    # Two payloads each: the second person makes four, which is the first number that is not too few.
+    assert [payload["profile"] for payload in told(bench.feed(slow), "mail")] == ["p01", "p01", "p02", "p02"]
+    assert len(told(bench.feed(fast), "ads")) == 4
+    slow, fast = asked(bench, payloads=1)[1], asked(bench)[0]
+    assert [payload["profile"] for payload in told(bench.feed(slow), "mail")] == ["p04", "p04"]
+    assert [payload["profile"] for payload in told(bench.feed(fast), "ads")] == ["p04", "p05", "p06", "p07"]
+    mails = [payload for work in through(bench, bench.feed(*asked(bench))) for payload in told(work, "mail")]
+    assert [payload["profile"] for payload in mails] == [person for person in ACTIVE[3:] for _ in range(2)]
 
 
 def test_a_worker_that_takes_over_goes_on_where_the_other_was() -> None:
     bench = populated()
-    work = bench.feed((None, envelope.catalog(replace(CONNECTED, subscriptions=(CRM, MAIL)))))
+    bench.feed((None, envelope.catalog(replace(CONNECTED, subscriptions=(CRM, MAIL)))))
     payloads = []
-    while records := own(work):
+    while records := asked(bench):
         bench.stage = bench.new_stage()
-        work = bench.feed(*((key, value) for key, value, _ in records))
-        payloads += told(work, "mail")
+        payloads += told(bench.feed(*records), "mail")
     assert [payload["profile"] for payload in payloads] == ACTIVE
 
 
 def test_who_leaves_meanwhile_is_told_last_that_they_have_left() -> None:
     bench = populated()
-    work = bench.feed((None, envelope.catalog(replace(CONNECTED, subscriptions=(CRM, MAIL)))))
+    bench.feed((None, envelope.catalog(replace(CONNECTED, subscriptions=(CRM, MAIL)))))
     payloads = []
     gone, due = b"p10", bench.profile(b"p10").armed_due
-    records = own(work)
-    work = bench.feed(*((key, value) for key, value, _ in records), (gone, envelope.timer(due)))
+    work = bench.feed(*asked(bench), (gone, envelope.timer(due)))
     for each in through(bench, work):
         payloads += told(each, "mail")
     assert [payload["payload"]["traits"]["active"] for payload in payloads if payload["profile"] == "p10"] == [False]

@@ -24,7 +24,6 @@ import pytest
 
 from app import configuration
 from app.cli.orphans import PARENT_VARIABLE
-from app.delivery.runtime import group_of
 from app.delivery.sender import DRAIN_S
 from app.embedded.broker import EmbeddedBroker
 from app.observability import run_file
@@ -176,7 +175,7 @@ async def behind(deployment: Deployment) -> dict[str, int]:
     """Vendor → payloads that are not settled, where there are any."""
     places = {(deployment.topics.destination(name), p): name for name in SHARES for p in range(PARTITIONS)}
     ends = await deployment.admin.end_offsets(list(places))
-    done = await deployment.admin.committed(group_of(deployment.settings), list(places))
+    done = await deployment.admin.committed(deployment.topics.delivery_group, list(places))
     left: Counter[str] = Counter()
     for place, name in places.items():
         left[name] += ends[place] - (done[place] or 0)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from app.activation.lists.state import Entry, Has
 
-KEYS_SHOWN = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Drift:
@@ -18,21 +16,31 @@ class Drift:
     """Members that the vendor has by the ledger."""
     shown: int
     """Members that it shows."""
-    missing: int
-    """Held, and not shown: taken off there by others, or never taken."""
     others: int
     """Shown, and never put on from here."""
-    sample: tuple[str, ...]
-    """Keys of some that are missing."""
+    missing: tuple[Entry, ...]
+    """Held, and not shown: taken off there by others, or never taken. By key."""
+    back: tuple[Entry, ...]
+    """Shown, though put on from here and taken off again. By key."""
+
+    @property
+    def sound(self) -> bool:
+        return not self.missing and not self.back
 
 
-def drift(entries: Iterable[Entry], shown: frozenset[str]) -> Drift:
-    """Compare; of an entry that is in doubt either answer is right."""
-    held: set[str] = set()
-    ours: set[str] = set()
-    for entry in entries:
-        ours.add(entry.key)
-        if entry.has is Has.YES:
-            held.add(entry.key)
-    missing = held - shown
-    return Drift(len(held), len(shown), len(missing), len(shown - ours), tuple(sorted(missing)[:KEYS_SHOWN]))
+def drift(entries: Iterable[Entry], past: Iterable[Entry], shown: frozenset[str]) -> Drift:
+    """Compare; of an entry that is in doubt either answer is right.
+
+    Args:
+        past: Those that were on the list from here, and are in the ledger no more.
+    """
+    ours: dict[str, Entry] = {entry.key: entry for entry in entries}
+    held = {key: entry for key, entry in ours.items() if entry.has is Has.YES}
+    gone = {entry.key: entry for entry in past if entry.key not in ours}
+    return Drift(
+        len(held),
+        len(shown),
+        len(shown - ours.keys() - gone.keys()),
+        tuple(held[key] for key in sorted(held.keys() - shown)),
+        tuple(gone[key] for key in sorted(gone.keys() & shown)),
+    )

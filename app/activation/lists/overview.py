@@ -44,6 +44,8 @@ class Ledger:
     def __init__(self) -> None:
         self._lists: dict[bytes, KeptList] = {}
         self._entries: dict[bytes, dict[bytes, Entry]] = {}
+        self._added: dict[bytes, dict[bytes, Entry]] = {}
+        """As they were when they were last known to be on the vendor's list."""
 
     def take(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """More of it, in order."""
@@ -56,8 +58,10 @@ class Ledger:
                 list_, _, id_ = key[len(ENTRY) :].partition(b"|")
                 if value is None:
                     self._entries.get(list_, {}).pop(id_, None)
-                else:
-                    self._entries.setdefault(list_, {})[id_] = entry_of(value)
+                    continue
+                entry = self._entries.setdefault(list_, {})[id_] = entry_of(value)
+                if entry.has is Has.YES:
+                    self._added.setdefault(list_, {})[id_] = entry
 
     @property
     def lists(self) -> Mapping[bytes, KeptList]:
@@ -70,6 +74,11 @@ class Ledger:
     def entries(self, list_: bytes) -> Iterable[Entry]:
         """A list's members, those that are to be removed too."""
         return self._entries.get(list_, {}).values()
+
+    def past(self, list_: bytes) -> Iterable[Entry]:
+        """Who was put on a list and is off it again, as far back as the changelog has not been compacted."""
+        entries = self._entries.get(list_, {})
+        return [entry for id_, entry in self._added.get(list_, {}).items() if id_ not in entries]
 
     def views(self) -> list[ListView]:
         """Every list, by the audience's key."""

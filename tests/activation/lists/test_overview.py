@@ -30,6 +30,13 @@ def test_a_view_counts_what_is_wanted_held_in_doubt_and_to_be_done() -> None:
 
 
 def test_a_vendors_list_is_compared_with_what_we_put_there() -> None:
-    entries = ledger().entries(b"aud_1")
-    assert drift(entries, frozenset({"a", "b", "d"})) == Drift(2, 3, 0, 0, ())
-    assert drift(entries, frozenset({"a", "x"})) == Drift(2, 2, 1, 1, ("b",))
+    read = ledger()
+    entries, past = read.entries(b"aud_1"), [*read.past(b"aud_1")]
+    assert drift(entries, past, frozenset({"a", "b", "d"})) == Drift(2, 3, 0, (), ())
+    assert drift(entries, past, frozenset({"a", "x"})) == Drift(2, 2, 1, (ENTRIES[b":2"],), ())
+    left = Entry("z", "", ("z",), ["p9"], Has.YES)
+    was_put_on = [(entry_key(b"aud_1", b":z"), encode(left)), (entry_key(b"aud_1", b":z"), None)]
+    never_was = Entry("y", "", ("y",), ["p8"], Has.DOUBT)
+    read.take([*was_put_on, (entry_key(b"aud_1", b":y"), encode(never_was)), (entry_key(b"aud_1", b":y"), None)])
+    found = drift(read.entries(b"aud_1"), read.past(b"aud_1"), frozenset({"a", "b", "y", "z"}))
+    assert (found, found.sound) == (Drift(2, 4, 1, (), (left,)), False)

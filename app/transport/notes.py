@@ -49,3 +49,9 @@ def is_in(offset: int, runs: Sequence[Run]) -> bool:
     """Whether an offset lies in one of the runs, which ascend."""
     at = bisect_right(runs, (offset, offset)) if runs else 0
     return (at < len(runs) and runs[at][0] == offset) or (at > 0 and offset <= runs[at - 1][1])
+
+
+def unsettled(position: int, end: int, note: str) -> int:
+    """How many records from a committed offset to a topic's end are not settled, as far as the note says."""
+    inside = ((max(first, position), min(last, end - 1)) for first, last in read_note(note))
+    return max(0, end - position - sum(max(0, last - first + 1) for first, last in inside))

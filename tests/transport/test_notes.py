@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.activation.outcome import Delivered, Reason, Retry
-from app.delivery.notes import NOTE_CHARS_MAX, is_in, read_note, write_note
+from app.transport.notes import NOTE_CHARS_MAX, is_in, read_note, unsettled, write_note
 from tests.delivery.records import record
 from tests.delivery.test_lane import Driver
 
@@ -56,3 +56,13 @@ def test_the_next_owner_sends_only_what_was_not_settled() -> None:
     second.take(*(record(offset, name) for offset, name in enumerate("abcade")))
     assert [second.answer(Delivered())[0] for _ in range(3)] == ["a-0", "a-3", "e-5"]
     assert (second.next(), second.committable, second.lane.pending, second.lane.note(0)) == (None, 6, 0, "")
+
+
+@given(st.sets(st.integers(0, 60)), st.integers(0, 60), st.integers(0, 60))
+def test_what_is_not_settled_is_counted_without_what_is(settled: set[int], position: int, end: int) -> None:
+    wanted = {offset for offset in range(position, end) if offset not in settled}
+    assert unsettled(position, end, write_note(runs_of(settled))) == len(wanted)
+
+
+def test_without_a_note_all_that_is_not_committed_is_unsettled() -> None:
+    assert (unsettled(3, 10, ""), unsettled(10, 3, "")) == (7, 0)
