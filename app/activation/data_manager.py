@@ -1,10 +1,13 @@
 """Google's Data Manager API: lists of people for Google Ads and for Display & Video 360, by one way.
 
-An accepted upload counts as delivered. The API tells of its own processing half an hour later at the earliest, by
-counts and without naming a member, so that is not asked for. A list holds contact information.
+An accepted upload counts as delivered, and the API works on it for up to a day. Half an hour after it, and then ever
+more rarely, it is asked what became of it: it tells counts and reasons, and names no member. An upload that failed as a
+whole goes out once more. A list holds contact information.
 
-Sources: developers.google.com/data-manager limits, create-audience, upload-data, release notes (2026-07-30).
-Found in one source: the path in a field violation. Not verified: the value of dataSourceType.
+Sources: developers.google.com/data-manager limits, create-audience, upload-data, release notes (2026-07-30),
+diagnostics, requestStatus.retrieve (read 2026-11-22).
+Found in one source: the path in a field violation. Not verified: the value of dataSourceType. The guide calls an upload
+that came to nothing FAILURE, the reference FAILED; both are read.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
 
-from app.activation.destination import Attempt, Conversation, Limits, Secret, post
+from app.activation.destination import Attempt, Conversation, Limits, Secret, get, post
 from app.activation.hashing import hashed_email, hashed_name, hashed_phone
-from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
+from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Report, Reported, Upload
 from app.activation.outcome import (
     Delivered,
     Outcome,
@@ -30,7 +34,7 @@ from app.activation.outcome import (
     unreadable,
 )  # fmt: skip
 from app.activation.payload import JsonObject, Payload
-from app.activation.reply import json_of, json_or_none, objects, word
+from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.settings import Rule
 from app.activation.token import TokenFlow, refresh_token
 
@@ -41,6 +45,10 @@ SIX_HOURS_S = 6 * 3_600.0
 MINUTE_S, DAY_S = 60.0, 3_600.0
 """A day's quota ends at midnight in California: asked again every hour."""
 DURATION_S = 540 * 86_400
+HALF_HOUR_S = 1_800.0
+REPORTS_S = tuple(HALF_HOUR_S * times for times in (1, 1, 2, 4, 8, 8, 8, 8, 8, 8))
+"""28 hours; the vendor says that it may take 24."""
+CODE = re.compile(r"[A-Z_]{1,100}")
 VIOLATION = re.compile(r"audience_?[mM]embers(?:\.audience_members)?\[(\d+)\]")
 VENDOR, ACCOUNT_SETTINGS = "google_data_manager", ("client_id",)
 """The limits are a cloud project's, whatever product the lists are for; a client belongs to one."""
@@ -97,7 +105,8 @@ def judged(response: Response, count: int, now_s: float) -> Outcome:
     """The body's word counts, not the status. One bad member fails a request, and is named."""
     reply = json_or_none(response)
     if response.status <= 299:
-        return Delivered() if word(reply, "requestId") else unreadable()
+        job = word(reply, "requestId")
+        return Delivered(job) if job else unreadable()
     match word(reply, "error", "status"):
         case "RESOURCE_EXHAUSTED":
             return Retry(Reason.THROTTLED, DAY_S if b"day" in response.body.lower() else MINUTE_S)
@@ -172,6 +181,25 @@ def change(upload: Upload, account: Account, settings: DataManagerSettings, atte
     return judged(response, len(upload.members), attempt.now_s)
 
 
+def report(job: str, attempt: Attempt) -> Reported:
+    """What became of an upload; it went to one destination, so one status tells of it."""
+    response = yield get(f"{HOST}/requestStatus:retrieve?requestId={quote(job, safe='')}")
+    if response.status > 299:
+        return judged(response, 0, attempt.now_s)
+    told = dig(json_of(response), "requestStatusPerDestination", 0)
+    errors = objects(told, "errorInfo", "errorCounts")
+    why = ", ".join(sorted({code for one in errors if CODE.fullmatch(code := word(one, "reason"))}))
+    match word(told, "requestStatus"):
+        case "SUCCESS":
+            return Report()
+        case "PARTIAL_SUCCESS":
+            counts = [count for one in errors if (count := word(one, "recordCount")).isdecimal()]
+            return Report(refused=sum(map(int, counts)), why=why)
+        case "FAILED" | "FAILURE":
+            return Report(nobody=True, why=why)
+    return Report(done=False)
+
+
 def make(name: ListName, account: Account, attempt: Attempt) -> Made:
     """A list of contacts, for as long as the vendor keeps members."""
     body = {
@@ -201,6 +229,8 @@ def lists(account: Callable[[S], Account]) -> ListVendor[S]:
         member=member,
         change=lambda upload, settings, attempt: change(upload, account(settings), settings, attempt),
         make=make_list,
+        report=lambda job, settings, attempt: report(job, attempt),
+        reports_s=REPORTS_S,
         add_max=MEMBERS_MAX,
         remove_max=MEMBERS_MAX,
         interval_s=SIX_HOURS_S,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.activation.lists import jobs
 from app.activation.lists.draft import Draft
 from app.activation.lists.state import ADD, REMOVE, RUNS_KEPT, Entry, Has, KeptList, OnItsWay, Run, entry_id
 from app.activation.lists.vendor import Lists, Member, Upload
@@ -110,6 +111,9 @@ def set_out(draft: Draft, list_: bytes, sending: Sending) -> None:
 
 def recover(draft: Draft, list_: bytes) -> None:
     """After a crash: whoever was in a request then may or may not be on the list."""
+    kept = draft.kept_list(list_)
+    if kept is not None:
+        jobs.drop_unknown(draft, list_, kept)
     sent = draft.on_its_way(list_)
     if sent is None:
         return
@@ -142,7 +146,8 @@ def settle(
     assert run is not None, "no run is under way"
     run.requests += requests
     if outcome == Rejected(Reason.LIST_GONE):
-        kept.external, kept.forgetting = "", True
+        kept.external, kept.forgetting, kept.jobs = "", True, []  # reports would be of that list
+        jobs.drop_unknown(draft, list_, kept)
         draft.put_list(list_, kept)
         return None
     count = len(sending.entries)
@@ -155,6 +160,11 @@ def settle(
         return None
     each = outcome.items if isinstance(outcome, Partial) else (outcome,) * count
     assert len(each) == count, "a partial outcome names every member"
+    if isinstance(outcome, Delivered) and outcome.job:
+        jobs.accept(
+            draft, list_, kept, outcome.job, add=sending.add, entries=sending.entries, members=sending.members,
+            now_ms=now_ms,
+        )  # fmt: skip
     waits = [one for one in each if not isinstance(one, Delivered | Rejected)]
     for id_, member, one in zip(sending.entries, sending.members, each, strict=True):
         _settle_one(draft, list_, run, walk, sending.add, id_, member, one, requests, now_ms)
@@ -198,7 +208,7 @@ def forget(draft: Draft, list_: bytes, kept: KeptList, after: bytes) -> bytes | 
         entry = draft.entry(list_, id_)
         assert entry is not None, "its key has just been read"
         if entry.has is not Has.NOT or entry.refused:
-            entry.has, entry.sent, entry.refused = Has.NOT, (), ""
+            entry.has, entry.sent, entry.refused, entry.again = Has.NOT, (), "", False
             draft.put_entry(list_, id_, entry)
     if ids:
         return ids[-1]

@@ -62,6 +62,24 @@ class Upload:
 
 Made = Generator[Request, Response, str | Outcome]
 """Ends with the new list's id, or with why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What has become of a request that the vendor had accepted. It names no member."""
+
+    done: bool = True
+    """False: it is still at it."""
+    refused: int = 0
+    """Members that it did not take, or did not let go."""
+    nobody: bool = False
+    """It came to nothing as a whole."""
+    why: str = ""
+    """In the vendor's words, for the log; nothing personal."""
+
+
+Reported = Generator[Request, Response, Report | Outcome]
+"""Ends with the report, or with why there is none."""
 Shown = Generator[Request, Response, frozenset[str] | Outcome]
 """Ends with the keys of all members, or with why they are not known."""
 
@@ -83,6 +101,10 @@ class ListVendor(Generic[S]):
     have to be there, and to be named in `lists`."""
     shown: Callable[[str, S, Attempt], Shown] | None = None
     """Asks for all members of a list. None: the vendor does not tell."""
+    report: Callable[[str, S, Attempt], Reported] | None = None
+    """Asks what became of a request whose `change` ended as Delivered with that job. None: what is accepted is done."""
+    reports_s: tuple[float, ...] = ()
+    """Seconds from the answer to the first time of asking, from that to the second, and so on; then it is given up."""
     add_max: int = 1_000
     """Members of one request."""
     remove_max: int = 1_000
@@ -96,7 +118,7 @@ class ListVendor(Generic[S]):
     def bound(self, settings: S, finish: Callable[[Request], Request]) -> Lists:
         """With settings in place. `finish` is what becomes of each request."""
         assert isinstance(settings, ListSettings), "a list's settings are ListSettings"
-        make, shown = self.make, self.shown
+        make, shown, report = self.make, self.shown, self.report
         return Lists(
             member=lambda payload: self.member(payload, settings),
             change=lambda upload, attempt: finished(self.change(upload, settings, attempt), finish),
@@ -106,6 +128,10 @@ class ListVendor(Generic[S]):
                 else None
             ),
             shown=(lambda id_, attempt: finished(shown(id_, settings, attempt), finish)) if shown is not None else None,
+            report=(
+                (lambda job, attempt: finished(report(job, settings, attempt), finish)) if report is not None else None
+            ),
+            reports_s=self.reports_s,
             given=settings.lists or {},
             additive_only=settings.additive_only,
             add_max=self.max_for(settings) if self.max_for is not None else self.add_max,
@@ -123,6 +149,8 @@ class Lists:
     change: Callable[[Upload, Attempt], Conversation]
     make: Callable[[ListName, Sequence[Member], Attempt], Made] | None
     shown: Callable[[str, Attempt], Shown] | None
+    report: Callable[[str, Attempt], Reported] | None
+    reports_s: tuple[float, ...]
     given: Mapping[str, str]
     """Audience key → the vendor's id of a list that was there before."""
     additive_only: bool

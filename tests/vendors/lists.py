@@ -1,0 +1,108 @@
+"""Vendors of lists, as their documentation has them: behind a lane's transport, on the running loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from app.activation.destination import Request
+from app.activation.outcome import Failure, Response
+from app.activation.settings import Secret
+
+TAKES_S = 0.05
+
+
+class ListSite:
+    """Answers requests. What it is asked that its documentation does not know is a test's failure."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, str, Any]] = []
+        """When, method and path, body."""
+
+    async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
+        parts = urlsplit(request.url.reveal() if isinstance(request.url, Secret) else request.url)
+        what = f"{request.method} {parts.path}"
+        form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+        body = request.body.decode() if form else orjson.loads(request.body or b"null")
+        self.asked.append((self.now_s, what, body))
+        answer = self.answer(what, {name: values[0] for name, values in parse_qs(parts.query).items()}, body)
+        await asyncio.sleep(TAKES_S)
+        return answer
+
+    @property
+    def now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def times(self, what: str) -> list[float]:
+        """When it was asked so."""
+        return [at_s for at_s, asked, _ in self.asked if asked == what]
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+        raise NotImplementedError
+
+
+class DataManager(ListSite):
+    """Google's: an upload is refused whole for one bad member; else it is accepted, and done 45 minutes later.
+
+    What becomes of the next uploads stands in `fates` (a status, and how many it leaves out), else they succeed.
+    """
+
+    WORKS_S = 2_700.0
+    STATUS = "GET /v1/requestStatus:retrieve"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[str, set[str]] = {}
+        self.fates: deque[tuple[str, int]] = deque()
+        self._jobs: dict[str, tuple[float, str, int, str, list[str], bool]] = {}
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+        match what:
+            case "POST /token":
+                return told({"access_token": "canary-at", "expires_in": 3_599})
+            case "POST /v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists":
+                id_ = f"L{len(self.lists) + 1}"
+                self.lists[id_] = set()
+                return told({"name": f"accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/{id_}"})
+            case "POST /v1/audienceMembers:ingest" | "POST /v1/audienceMembers:remove":
+                return self._upload(body, add=what.endswith("ingest"))
+            case self.STATUS:
+                return self._status(query["requestId"])
+        raise AssertionError(f"the documentation does not know {what}")
+
+    def _upload(self, body: Any, *, add: bool) -> Response:
+        (to,), members = body["destinations"], body["audienceMembers"]
+        assert len(members) <= 10_000
+        assert body["encoding"] == "HEX"
+        assert ("termsOfService" in body) == add
+        known = [one["userData"]["userIdentifiers"][0].get("emailAddress", "") for one in members]
+        bad = [index for index, email in enumerate(known) if len(email) != 64]
+        if bad:
+            fields = [{"field": f"audience_members.audience_members[{index}].user_data"} for index in bad]
+            error = {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"fieldViolations": fields}]}
+            return told({"error": error}, 400)
+        status, out = self.fates.popleft() if self.fates else ("SUCCESS", 0)
+        job = f"job-{len(self._jobs)}"
+        self._jobs[job] = (self.now_s + self.WORKS_S, status, out, to["productDestinationId"], known, add)
+        taken = {*known[: len(known) - out]} if status != "FAILED" else set()
+        there = self.lists[to["productDestinationId"]]
+        self.lists[to["productDestinationId"]] = there | taken if add else there - taken
+        return told({"requestId": job})
+
+    def _status(self, job: str) -> Response:
+        done_s, status, out, list_, known, add = self._jobs[job]
+        if self.now_s < done_s:
+            return told({"requestStatusPerDestination": [{"requestStatus": "PROCESSING"}]})
+        count = {"recordCount": str(len(known) if status == "FAILED" else out)}
+        errors = {"errorCounts": [count | {"reason": "PROCESSING_ERROR_REASON_INTERNAL_ERROR"}]}
+        kind = "audienceMembersIngestionStatus" if add else "audienceMembersRemovalStatus"
+        one: dict[str, Any] = {"destination": {"productDestinationId": list_}, "requestStatus": status, kind: {}}
+        return told({"requestStatusPerDestination": [one | ({"errorInfo": errors} if status != "SUCCESS" else {})]})
+
+
+def told(value: object, status: int = 200) -> Response:
+    return Response(status, {}, orjson.dumps(value))
