@@ -1,7 +1,7 @@
 """What is asked of every list destination: its fixture, and what no fixture has to repeat.
 
-A fixture's `lists` are cases: `do` (make, add, remove, shown, report), `list`, `payloads`, `settings` (more of them),
-`steps` as in `destination_fixtures`, and `outcome` with `items` or `job`, or `made`, or `members`, or `report`.
+A fixture's `lists` are cases: `do` (make, add, remove, shown, report), `list`, `session`, `payloads`, `settings` (more
+of them), `steps` as in `destination_fixtures`, and `outcome` with `items` or `job`, or `made`, `members` or `report`.
 `list_replies` are first replies to the case `of`, with what they come to; `unusual` statuses differ from the table.
 """
 
@@ -17,7 +17,7 @@ import pytest
 
 from app.activation.destination import Attempt, Configured, Request
 from app.activation.destinations import DESTINATIONS
-from app.activation.lists.vendor import ListName, Lists, Member, Report, Upload
+from app.activation.lists.vendor import ListName, Lists, Member, Report, Session, Upload
 from app.activation.outcome import Delivered, Partial, Reason, Response, Retry, unreadable
 from app.delivery.dead_letter import Evidence, dead_letter
 from app.delivery.exchange import UNEXPECTED
@@ -87,7 +87,8 @@ def begun(configured_: Configured, case: dict[str, Any], now_s: int) -> Generato
             assert lists.report is not None
             return lists.report(case["job"], attempt)
         case what:
-            return lists.change(Upload(case["list"], what == "add", who), attempt)
+            session = Session(**case["session"]) if "session" in case else None
+            return lists.change(Upload(case["list"], what == "add", who, session), attempt)
 
 
 def talk(
@@ -121,6 +122,7 @@ def test_its_fixture_shows_all_that_it_can_do_and_its_file_where_its_facts_come_
     able = {"make": lists.make, "shown": lists.shown, "report": lists.report}
     assert {case["do"] for case in cases_of(name)} == {"add", "remove", *(what for what, can in able.items() if can)}
     assert bool(lists.report) == bool(lists.reports_s)
+    assert lists.sessions == any("session" in case for case in cases_of(name))
     module = sys.modules[DESTINATIONS[name].settings.__module__]
     assert module.__doc__ is not None
     assert "Source" in module.__doc__ or "Shape:" in module.__doc__

@@ -22,6 +22,13 @@ class ListSite:
     def __init__(self) -> None:
         self.asked: list[tuple[float, str, Any]] = []
         """When, method and path, body."""
+        self._arrived = asyncio.Event()
+
+    async def until(self, requests: int) -> None:
+        """Wait until so many have come."""
+        while len(self.asked) < requests:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
         parts = urlsplit(request.url.reveal() if isinstance(request.url, Secret) else request.url)
@@ -29,6 +36,7 @@ class ListSite:
         form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
         body = request.body.decode() if form else orjson.loads(request.body or b"null")
         self.asked.append((self.now_s, what, body))
+        self._arrived.set()
         answer = self.answer(what, {name: values[0] for name, values in parse_qs(parts.query).items()}, body)
         await asyncio.sleep(TAKES_S)
         return answer
@@ -41,7 +49,7 @@ class ListSite:
         """When it was asked so."""
         return [at_s for at_s, asked, _ in self.asked if asked == what]
 
-    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response | Failure:
         raise NotImplementedError
 
 
@@ -102,6 +110,46 @@ class DataManager(ListSite):
         kind = "audienceMembersIngestionStatus" if add else "audienceMembersRemovalStatus"
         one: dict[str, Any] = {"destination": {"productDestinationId": list_}, "requestStatus": status, kind: {}}
         return told({"requestStatusPerDestination": [one | ({"errorInfo": errors} if status != "SUCCESS" else {})]})
+
+
+class Facebook(ListSite):
+    """Keeps audiences of the ad account 123. A session's requests are of one kind, without a gap, none behind the last.
+
+    `script` is what comes instead of the next answers to uploads; None: the answer as it is. At a Failure it has acted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audiences: dict[str, set[str]] = {}
+        self.sessions: dict[int, list[tuple[str, int, bool, int, int]]] = {}
+        """Session → method, number, last, total and rows of each of its requests, repeats too."""
+        self.script: deque[Response | Failure | None] = deque()
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response | Failure:
+        if what == "POST /v25.0/act_123/customaudiences":
+            id_ = str(700 + len(self.audiences))
+            self.audiences[id_] = set()
+            return told({"id": id_})
+        method, _, path = what.partition(" ")
+        _, _, audience, users = path.split("/")
+        assert users == "users", f"the documentation does not know {what}"
+        rows = {row[0] for row in body["payload"]["data"]}
+        session = body.get("session")
+        if session is not None:
+            self._note(method, session, len(rows))
+        said = self.script.popleft() if self.script else None
+        if not isinstance(said, Response):
+            there = self.audiences[audience]
+            self.audiences[audience] = there | rows if method == "POST" else there - rows
+        return said or told({"audience_id": audience, "num_received": len(rows), "num_invalid_entries": 0})
+
+    def _note(self, method: str, session: Any, rows: int) -> None:
+        before = self.sessions.setdefault(session["session_id"], [])
+        number, last = session["batch_seq"], session["last_batch_flag"]
+        assert number in ({1} if not before else {before[-1][1], before[-1][1] + 1}), "a gap"
+        assert not before or number == before[-1][1] or not before[-1][2], "something after the last"
+        assert not before or before[-1][0] == method
+        before.append((method, number, last, session["estimated_num_total"], rows))
 
 
 def told(value: object, status: int = 200) -> Response:

@@ -51,6 +51,19 @@ class ListName:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """Requests of one update that belong together, all to be added or all to be removed."""
+
+    id: int
+    """Positive, of 53 bits; another one for each."""
+    number: int
+    """Of the request, from 1 on; a request that is sent again keeps it."""
+    last: bool
+    total: int
+    """About how many members all of its requests have."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """Members of one group to be put on a list, or taken off."""
 
@@ -58,6 +71,8 @@ class Upload:
     """The vendor's id."""
     add: bool
     members: tuple[Member, ...]
+    session: Session | None = None
+    """None: there is this one request, or the vendor does not want to know."""
 
 
 Made = Generator[Request, Response, str | Outcome]
@@ -105,6 +120,8 @@ class ListVendor(Generic[S]):
     """Asks what became of a request whose `change` ended as Delivered with that job. None: what is accepted is done."""
     reports_s: tuple[float, ...] = ()
     """Seconds from the answer to the first time of asking, from that to the second, and so on; then it is given up."""
+    sessions: bool = False
+    """Whether the vendor wants to know which requests belong together."""
     add_max: int = 1_000
     """Members of one request."""
     remove_max: int = 1_000
@@ -132,6 +149,7 @@ class ListVendor(Generic[S]):
                 (lambda job, attempt: finished(report(job, settings, attempt), finish)) if report is not None else None
             ),
             reports_s=self.reports_s,
+            sessions=self.sessions,
             given=settings.lists or {},
             additive_only=settings.additive_only,
             add_max=self.max_for(settings) if self.max_for is not None else self.add_max,
@@ -151,6 +169,7 @@ class Lists:
     shown: Callable[[str, Attempt], Shown] | None
     report: Callable[[str, Attempt], Reported] | None
     reports_s: tuple[float, ...]
+    sessions: bool
     given: Mapping[str, str]
     """Audience key → the vendor's id of a list that was there before."""
     additive_only: bool
