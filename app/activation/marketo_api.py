@@ -24,7 +24,7 @@ from app.activation.outcome import (
 )  # fmt: skip
 from app.activation.reply import dig, json_of, objects, word
 from app.activation.request import form
-from app.activation.token import TokenFlow
+from app.activation.token import TokenFlow, always
 
 TOKEN_CODES = (b'"601"', b'"602"')
 URI_TOO_LONG = 414
@@ -60,7 +60,7 @@ def token(settings: Account) -> TokenFlow:
             "client_secret": settings.client_secret.reveal(),
         }
     )
-    return TokenFlow(get(Secret(f"{host(settings)}/identity/oauth/token?{query}")))
+    return TokenFlow(always(get(Secret(f"{host(settings)}/identity/oauth/token?{query}"))))
 
 
 def token_refused(response: Response) -> bool:
