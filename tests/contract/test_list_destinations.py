@@ -42,7 +42,7 @@ VENDORS = {
     "facebook_audiences": (5, 2, 10_000, 10_000),
     "google_customer_match": (4, 4, 10_000, 10_000), "http_lists": (10, 4, 1_000, 1_000),
     "hubspot_lists": (5, 5, 100, 100), "iterable_lists": (5, 5, 1_000, 1_000), "klaviyo_lists": (2, 2, 10_000, 100),
-    "marketo_static_lists": (5, 4, 300, 300), "pinterest_audiences": (5, 4, 10_000, 10_000),
+    "marketo_static_lists": (5, 4, 10_000, 300), "pinterest_audiences": (5, 4, 10_000, 10_000),
     "sendgrid_lists": (100, 5, 10_000, 100), "sfmc_lists": (20, 2, 10_000, 10_000),
     "snapchat_audiences": (8, 4, 10_000, 10_000), "tiktok_audiences": (5, 2, 1_000, 1_000),
 }  # fmt: skip

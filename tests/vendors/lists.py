@@ -33,11 +33,12 @@ class ListSite:
     async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
         parts = urlsplit(request.url.reveal() if isinstance(request.url, Secret) else request.url)
         what = f"{request.method} {parts.path}"
-        form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
-        body = request.body.decode() if form else orjson.loads(request.body or b"null")
+        is_json = request.headers.get("Content-Type", "application/json") == "application/json"
+        body = orjson.loads(request.body or b"null") if is_json else request.body.decode()
         self.asked.append((self.now_s, what, body))
         self._arrived.set()
-        answer = self.answer(what, {name: values[0] for name, values in parse_qs(parts.query).items()}, body)
+        query = {name: ",".join(values) for name, values in parse_qs(parts.query).items()}
+        answer = self.answer(what, query, body)
         await asyncio.sleep(TAKES_S)
         return answer
 
@@ -150,6 +151,89 @@ class Facebook(ListSite):
         assert not before or number == before[-1][1] or not before[-1][2], "something after the last"
         assert not before or before[-1][0] == method
         before.append((method, number, last, session["estimated_num_total"], rows))
+
+
+class MarketoLists(ListSite):
+    """Static lists: files of leads are imported, of which ten may wait; a lead's id is its place among all leads."""
+
+    WORKS_S = 40.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leads: list[str] = []
+        self.lists: dict[str, set[str]] = {}
+        self.waiting = 0
+        """Files of others that wait to be imported; they are done when the next one has been turned away."""
+        self.bad: set[str] = set()
+        """Addresses of which an import makes no lead."""
+        self.silent = False
+        """It counts failed rows, and names none."""
+        self._jobs: list[tuple[float, set[str]]] = []
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+        match what:
+            case "GET /identity/oauth/token":
+                return told({"access_token": "canary-at", "expires_in": 3_599})
+            case "GET /rest/asset/v1/folder/byName.json":
+                return self._result([{"id": 5}])
+            case "POST /rest/asset/v1/staticLists.json":
+                self.lists["11"] = set()
+                return self._result([{"id": 11}])
+            case "POST /bulk/v1/leads.json":
+                return self._import(query, body)
+            case "POST /rest/v1/leads.json":
+                assert len(body["input"]) <= 300
+                return self._result([{"id": self._lead(one["email"]), "status": "created"} for one in body["input"]])
+            case "GET /rest/v1/leads.json":
+                found = [email for email in query["filterValues"].split(",") if email in self.leads]
+                return self._result([{"id": self._lead(email), "email": email} for email in found])
+            case "POST /rest/v1/lists/11/leads.json" | "DELETE /rest/v1/lists/11/leads.json":
+                return self._change(what, query["id"].split(","))
+        place, _, rest = what.partition("/bulk/v1/leads/batch/")
+        assert place == "GET ", f"the documentation does not know {what}"
+        job, _, file = rest.removesuffix(".json").partition("/")
+        return self._failures(job) if file == "failures" else self._job(job)
+
+    def _change(self, what: str, ids: list[str]) -> Response:
+        assert len(ids) <= 300
+        emails = {self.leads[int(id_) - 1] for id_ in ids}
+        self.lists["11"] = self.lists["11"] | emails if what.startswith("POST") else self.lists["11"] - emails
+        return self._result([{"id": int(id_), "status": "added"} for id_ in ids])
+
+    def _import(self, query: dict[str, str], body: str) -> Response:
+        assert query == {"format": "csv", "listId": "11", "lookupField": "email"}
+        if self.waiting >= 10:
+            self.waiting = 0
+            return told({"success": False, "errors": [{"code": "1016", "message": "Too many imports"}]})
+        head, *emails = body.split("\r\n\r\n")[1].split("\r\n--")[0].split()
+        assert head == "email"
+        self._jobs.append((self.now_s + self.WORKS_S, {*emails}))
+        return self._result([{"batchId": len(self._jobs), "status": "Queued"}])
+
+    def _job(self, job: str) -> Response:
+        done_s, emails = self._jobs[int(job) - 1]
+        if self.now_s < done_s:
+            return self._result([{"status": "Importing"}])
+        good = emails - self.bad
+        for email in sorted(good):
+            self._lead(email)
+        self.lists["11"] |= good
+        count = {"numOfLeadsProcessed": len(good), "numOfRowsFailed": len(emails - good)}
+        return self._result([{"status": "Complete"} | count])
+
+    def _failures(self, job: str) -> Response:
+        bad = set() if self.silent else self._jobs[int(job) - 1][1] & self.bad
+        rows = [f"{email},Invalid email address" for email in sorted(bad)]
+        return Response(200, {}, "\n".join(["email,Import Failure Reason", *rows]).encode())
+
+    def _lead(self, email: str) -> int:
+        if email not in self.leads:
+            self.leads.append(email)
+        return self.leads.index(email) + 1
+
+    @staticmethod
+    def _result(result: list[dict[str, Any]]) -> Response:
+        return told({"requestId": "r", "success": True, "result": result})
 
 
 def told(value: object, status: int = 200) -> Response:
