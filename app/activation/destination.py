@@ -224,7 +224,7 @@ class Destination(Generic[S]):
             limits=limits,
             sends=self.sends,
             converse=converse,
-            token=replace(token, request=finish(token.request)) if token else None,
+            token=replace(token, ask=lambda now_s: finish(token.ask(now_s))) if token else None,
             token_refused=self.token_refused,
             calls=self._calls(settings),
             needs=self.needs,

@@ -70,6 +70,9 @@ class Failure:
 class Delivered:
     """The vendor has it."""
 
+    job: str = ""
+    """By what it can be asked, much later, what it has made of it; only lists ask."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:

@@ -1,12 +1,13 @@
 """Access tokens: how one is asked for and shown. A destination declares it; the sender asks, keeps and renews.
 
-The two flows of OAuth 2.0 (RFC 6749, sections 4.4 and 6) and what vendors made of them. A refresh token that the
-vendor replaces with each use cannot be kept: it would be lost with the process. None of the vendors here does that
-unless its operator asks for it.
+The two flows of OAuth 2.0 (RFC 6749, sections 4.4 and 6) and what vendors made of them; a third, by a signed statement,
+is in `service_account`. A refresh token that the vendor replaces with each use cannot be kept: it would be lost with
+the process. None of the vendors here does that unless its operator asks for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.activation.outcome import Outcome, Pause, Reason, Rejected, Response, Retry, by_status
@@ -35,7 +36,8 @@ class Token:
 class TokenFlow:
     """How to get a token and where to show it."""
 
-    request: Request
+    ask: Callable[[int], Request]
+    """Unix seconds → the request for a token: what is signed tells the time."""
     field: str = "access_token"
     prefix: str = "Bearer "
     header: str = "Authorization"
@@ -61,6 +63,11 @@ class TokenFlow:
         return Pause(Reason.UNAUTHORIZED) if isinstance(outcome, Rejected) else outcome
 
 
+def always(request: Request) -> Callable[[int], Request]:
+    """For what does not depend on the time."""
+    return lambda now_s: request
+
+
 def client_credentials(
     url: str | Secret, client_id: str | Secret, client_secret: Secret, *, scope: str | None = None
 ) -> TokenFlow:
@@ -70,7 +77,7 @@ def client_credentials(
         "client_id": client_id,
         "client_secret": client_secret,
     }
-    return TokenFlow(form(url, values | ({"scope": scope} if scope else {})))
+    return TokenFlow(always(form(url, values | ({"scope": scope} if scope else {}))))
 
 
 def refresh_token(
@@ -83,4 +90,4 @@ def refresh_token(
         "client_secret": client_secret,
         "refresh_token": token,
     }
-    return TokenFlow(form(url, values | ({"scope": scope} if scope else {})))
+    return TokenFlow(always(form(url, values | ({"scope": scope} if scope else {}))))

@@ -118,6 +118,7 @@ def view_value(destination: str, view: ListView) -> dict[str, object]:
         "in_doubt": view.in_doubt,
         "to_add": view.to_add,
         "to_remove": view.to_remove,
+        "unreported": view.unreported,
         "refused": [
             {"member": one.key, "wanted": one.wanted, "reason": one.reason, "at": iso(one.at_ms)}
             for one in view.refused
@@ -146,6 +147,8 @@ def view_text(destination: str, view: ListView) -> str:
         f"{destination} / {view.audience}: {view.name} ({there})",
         f"  {view.held} on the list, {view.wanted} wanted; {waits}",
     ]
+    if view.unreported:
+        lines.append(f"  {view.unreported} accepted requests of which the vendor has yet to say what it made of them")
     for run in view.runs[-3:]:
         refused = ", ".join(f"{count} refused ({reason})" for reason, count in run.refused.items())
         told = [f"{run.added} added", f"{run.removed} removed", *([refused] if refused else [])]

@@ -7,7 +7,7 @@ the changelog has what it says. A list has one request on its way at a time; lis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.activation.destination import Configured
@@ -18,6 +18,7 @@ from app.activation.lists.repair import mend, read_repair
 from app.activation.outcome import Reason, Response
 from app.activation.payload import InvalidPayload, parse_payload
 from app.clock import Clock
+from app.delivery import list_reports
 from app.delivery.dead_letter import Evidence, Position, dead_letter, position_headers
 from app.delivery.exchange import Exchanges
 from app.delivery.gate import Gate
@@ -32,6 +33,8 @@ from app.topics import Topics
 
 log = logs.get("lists")
 
+REPORTS = b"?"
+"""Before a list's id: the task that asks what became of its requests."""
 REOPEN_S = 2.0
 """Before a table is opened again that could not be opened, or written."""
 
@@ -266,8 +269,12 @@ class ListLane:
                     under_way.pop(list_).result()
                 for list_ in self._due(table):
                     if list_ not in under_way:
-                        task = asyncio.create_task(self._update(table, list_), name=f"list {list_.decode()}")
-                        under_way[list_] = task
+                        update = self._or_lost(table, Update(self._means, table, list_).run())
+                        under_way[list_] = asyncio.create_task(update, name=f"list {list_.decode()}")
+                for list_ in self._reports_due(table):
+                    if REPORTS + list_ not in under_way:
+                        asking = self._or_lost(table, list_reports.ask(self._means, table, list_))
+                        under_way[REPORTS + list_] = asyncio.create_task(asking, name=f"reports {list_.decode()}")
                 await self._around.sleep(LOOK_EVERY_S)
         finally:
             for task in under_way.values():
@@ -289,9 +296,15 @@ class ListLane:
                 found.append(list_)
         return found
 
-    async def _update(self, table: ListTable, list_: bytes) -> None:
+    def _reports_due(self, table: ListTable) -> list[bytes]:
+        """Lists of whose accepted requests the vendor is to be asked now."""
+        if self._lists.report is None:
+            return []
+        return [list_ for list_ in table.draft().lists() if list_reports.due(self._means, table, list_)]
+
+    async def _or_lost(self, table: ListTable, work: Coroutine[object, object, None]) -> None:
         try:
-            await Update(self._means, table, list_).run()
+            await work
         except HeadwaterError as error:
             self._lost(table, error)
 

@@ -68,7 +68,7 @@ class Update:
         self._means = means
         self._table = table
         self._list = list_
-        self._walk = Walk()
+        self._walk = Walk(means.clock.now_ms())
         self._attempts = 0
         """Failed ones in a row."""
         self._failing_s = 0.0
@@ -218,7 +218,7 @@ class Update:
                                 destination=self._means.destination, list=kept.name)  # fmt: skip
                 after = runs.forget(draft, self._list, kept, after)
                 await self._table.commit(draft)
-        self._walk = Walk()
+        self._walk = Walk(self._means.clock.now_ms())
 
     def _count(self, sending: Sending, outcome: Outcome) -> None:
         members = len(sending.entries)

@@ -38,7 +38,8 @@ class Tokens:
             if self._header is not None and self._clock.monotonic_s() < self._until_s:
                 return self._header
             asked_s = self._clock.monotonic_s()
-            answer = await self._deliver(self.flow.request, self._timeout_s)
+            request = self.flow.ask(self._clock.now_ms() // 1000)
+            answer = await self._deliver(request, self._timeout_s)
             if isinstance(answer, Failure):
                 return by_failure(answer)
             read = self.flow.read(answer, self._clock.now_ms() / 1000)

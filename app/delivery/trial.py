@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.activation.destination import Configured, Request, Secret
 from app.activation.outcome import Delivered, Failure, Outcome, Partial, Reason, Response
@@ -56,6 +56,15 @@ async def try_one(configured: Configured, payload: Payload, deliver: Deliver, cl
         heard.append((request, answer))
         return answer
 
+    logins: list[Request] = []
+    if (flow := configured.token) is not None:
+
+        def noted(now_s: int) -> Request:
+            logins.append(flow.ask(now_s))
+            return logins[-1]
+
+        configured = replace(configured, token=replace(flow, ask=noted))
+
     around = Surroundings(
         clock=clock,
         sleep=asyncio.sleep,
@@ -68,8 +77,7 @@ async def try_one(configured: Configured, payload: Payload, deliver: Deliver, cl
     outcome = ended.outcome.items[0] if isinstance(ended.outcome, Partial) else ended.outcome
     secrets = [*configured.secrets, *(secret for request, _ in heard for secret in request.secrets)]
     hide = Hider(secrets)
-    token_request = configured.token.request if configured.token else None
-    said = [_said(request, answer, hide, whole=request != token_request) for request, answer in heard]
+    said = [_said(request, answer, hide, whole=request not in logins) for request, answer in heard]
     return Trial(outcome, hide.text(ended.message), said)
 
 

@@ -11,11 +11,11 @@ FLOW = client_credentials("https://login.example/token", "app", Secret("canary &
 
 def test_the_request_is_a_form_and_shows_no_secret():
     assert (
-        FLOW.request.body
+        FLOW.ask(0).body
         == b"grant_type=client_credentials&client_id=app&client_secret=canary+%26+more&scope=read+write"
     )
-    assert "canary" not in repr(FLOW) + str(FLOW.request.shown())
-    asked = refresh_token(Secret("https://login.example/canary"), "app", Secret("s"), Secret("r")).request
+    assert "canary" not in repr(FLOW) + str(FLOW.ask(0).shown())
+    asked = refresh_token(Secret("https://login.example/canary"), "app", Secret("s"), Secret("r")).ask(0)
     assert asked.body == b"grant_type=refresh_token&client_id=app&client_secret=s&refresh_token=r"
     assert "canary" not in repr(asked) + str(asked.shown())
 
@@ -30,7 +30,7 @@ def test_a_token_is_renewed_before_its_end(expires_in, lifetime_s):
 
 
 def test_vendors_that_show_it_otherwise():
-    flow = TokenFlow(FLOW.request, field="authToken", prefix="", lifetime_s=7200)
+    flow = TokenFlow(FLOW.ask, field="authToken", prefix="", lifetime_s=7200)
     assert flow.read(Response(200, {}, b'{"authToken": "t"}'), 0) == Token(Secret("t"), 7140)
 
 

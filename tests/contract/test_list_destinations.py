@@ -1,8 +1,8 @@
 """What is asked of every list destination: its fixture, and what no fixture has to repeat.
 
-A fixture's `lists` are cases: `do` (make, add, remove, shown), `list`, `payloads`, `settings` (more of them), `steps`
-as in `destination_fixtures`, and `outcome` with `items`, or `made`, or `members`. `list_replies` are first replies to
-the case `of`, with what they come to; `unusual` statuses differ from the table.
+A fixture's `lists` are cases: `do` (make, add, remove, shown, report), `list`, `session`, `payloads`, `settings` (more
+of them), `steps` as in `destination_fixtures`, and `outcome` with `items` or `job`, or `made`, `members` or `report`.
+`list_replies` are first replies to the case `of`, with what they come to; `unusual` statuses differ from the table.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pytest
 
 from app.activation.destination import Attempt, Configured, Request
 from app.activation.destinations import DESTINATIONS
-from app.activation.lists.vendor import ListName, Lists, Member, Upload
-from app.activation.outcome import Partial, Reason, Response, Retry, unreadable
+from app.activation.lists.vendor import ListName, Lists, Member, Report, Session, Upload
+from app.activation.outcome import Delivered, Partial, Reason, Response, Retry, unreadable
 from app.delivery.dead_letter import Evidence, dead_letter
 from app.delivery.exchange import UNEXPECTED
 from tests.contract.destination_fixtures import (
@@ -42,7 +42,7 @@ VENDORS = {
     "facebook_audiences": (5, 2, 10_000, 10_000),
     "google_customer_match": (4, 4, 10_000, 10_000), "http_lists": (10, 4, 1_000, 1_000),
     "hubspot_lists": (5, 5, 100, 100), "iterable_lists": (5, 5, 1_000, 1_000), "klaviyo_lists": (2, 2, 10_000, 100),
-    "marketo_static_lists": (5, 4, 300, 300), "pinterest_audiences": (5, 4, 10_000, 10_000),
+    "marketo_static_lists": (5, 4, 10_000, 300), "pinterest_audiences": (5, 4, 10_000, 10_000),
     "sendgrid_lists": (100, 5, 10_000, 100), "sfmc_lists": (20, 2, 10_000, 10_000),
     "snapchat_audiences": (8, 4, 10_000, 10_000), "tiktok_audiences": (5, 2, 1_000, 1_000),
 }  # fmt: skip
@@ -83,8 +83,12 @@ def begun(configured_: Configured, case: dict[str, Any], now_s: int) -> Generato
         case "shown":
             assert lists.shown is not None
             return lists.shown(case["list"], attempt)
+        case "report":
+            assert lists.report is not None
+            return lists.report(case["job"], attempt)
         case what:
-            return lists.change(Upload(case["list"], what == "add", who), attempt)
+            session = Session(**case["session"]) if "session" in case else None
+            return lists.change(Upload(case["list"], what == "add", who, session), attempt)
 
 
 def talk(
@@ -115,8 +119,10 @@ def held(name: str, case: dict[str, Any], *, later_s: int = 0) -> tuple[list[Req
 @pytest.mark.parametrize("name", LISTS)
 def test_its_fixture_shows_all_that_it_can_do_and_its_file_where_its_facts_come_from(name: str) -> None:
     lists = lists_of(configured(name))
-    shown = {"add", "remove"} | ({"make"} if lists.make else set()) | ({"shown"} if lists.shown else set())
-    assert {case["do"] for case in cases_of(name)} == shown
+    able = {"make": lists.make, "shown": lists.shown, "report": lists.report}
+    assert {case["do"] for case in cases_of(name)} == {"add", "remove", *(what for what, can in able.items() if can)}
+    assert bool(lists.report) == bool(lists.reports_s)
+    assert lists.sessions == any("session" in case for case in cases_of(name))
     module = sys.modules[DESTINATIONS[name].settings.__module__]
     assert module.__doc__ is not None
     assert "Source" in module.__doc__ or "Shape:" in module.__doc__
@@ -151,8 +157,12 @@ def test_an_exchange_goes_as_documented(name: str, case: dict[str, Any]) -> None
         assert ended == case["made"]
     elif "members" in case:
         assert ended == frozenset(case["members"])
+    elif "report" in case:
+        assert ended == Report(**case["report"])
     else:
         assert isinstance(ended, tuple(OUTCOMES.values()))
+        assert isinstance(ended, Delivered) == (case["outcome"] == "delivered")
+        assert getattr(ended, "job", "") == case.get("job", "")
         check(ended, case)  # type: ignore[arg-type]
 
 

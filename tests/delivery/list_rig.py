@@ -103,16 +103,22 @@ class ListRig:
     """`lane`, and what came out of it. A new one on the same changelog is the process after a crash."""
 
     def __init__(
-        self, vendor: ListVendor, *, changelog: list[tuple[bytes | None, bytes | None]] | None = None,
-        interval_s: float = HOUR_S, **settings: Any,
+        self, vendor: Any, *, type_: str = "http_lists",
+        changelog: list[tuple[bytes | None, bytes | None]] | None = None, interval_s: float = HOUR_S, **settings: Any,
     ) -> None:  # fmt: skip
+        """
+        Args:
+            vendor: Has `deliver`, as the transport has it; for `http_lists` a ListVendor.
+            settings: Instead of `http_lists`' own, or all of another type's.
+        """
         self.vendor = vendor
         self.changelog = changelog if changelog is not None else []
         self.counted: list[Counted] = []
         self.dead: list[dict[str, Any]] = []
         self.append_fails = 0
         self.opened = 0
-        configured = DESTINATIONS["http_lists"].configure(SETTINGS | settings)
+        whole = SETTINGS | settings if type_ == "http_lists" else settings
+        configured = DESTINATIONS[type_].configure(whole)
         self.account = Slots(configured.limits.in_flight_max)
         around = Surroundings(
             clock=LoopClock(),

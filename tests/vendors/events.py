@@ -6,7 +6,7 @@ import time
 from hashlib import md5
 from typing import Any, ClassVar
 
-from tests.vendors.vendor import STEADY, Answer, Ask, Taken, Vendor, basic, is_bad, person_of, value_of
+from tests.vendors.vendor import STEADY, Answer, Ask, Jobs, Vendor, basic, is_bad, person_of, value_of
 
 
 class Braze(Vendor):
@@ -107,9 +107,14 @@ class CustomerIo(Vendor):
 
 class Klaviyo(Vendor):
     name = "klaviyo"
-    per_s = 11
-    windows = ((75, 1.0), (750, 60.0))
+    per_s = 2
+    windows = ((10, 1.0), (150, 60.0))
     in_flight_max = 10
+    body_bytes_max = 5_000_000
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._jobs = Jobs(self.lot)
 
     def throttled(self) -> Answer:
         return Answer(429, {"errors": [{"code": "throttled"}]}, {"Retry-After": "1"})
@@ -117,25 +122,77 @@ class Klaviyo(Vendor):
     def serve(self, ask: Ask) -> Answer:
         if ask.headers.get("authorization") != "Klaviyo-API-Key pk_canary":
             return Answer(401, {"errors": [{"code": "not_authenticated"}]})
+        if ask.method == "GET" and ask.path.startswith("/api/profile-bulk-import-jobs/"):
+            return self._job(ask.path.removeprefix("/api/profile-bulk-import-jobs/"))
         if "revision" not in ask.headers or ask.headers.get("content-type") != "application/vnd.api+json":
             return Answer(400, {"errors": [{"code": "invalid"}]})
         attributes = ask.json["data"]["attributes"]
         match ask.path:
             case "/api/profile-import":
-                who, fields, kind, status = attributes, attributes["properties"], "identify", 200
+                return self._one("identify", attributes, attributes["properties"], 200)
             case "/api/events":
-                who = attributes["profile"]["data"]["attributes"]
-                fields, kind, status = attributes["properties"], "track", 202
-                assert attributes["unique_id"]
-                assert attributes["metric"]["data"]["attributes"]["name"]
-            case _:
-                return Answer(404)
+                return self._one("track", attributes["profile"]["data"]["attributes"], self._event(attributes), 202)
+            case "/api/profile-bulk-import-jobs":
+                return self._import([one["attributes"] for one in attributes["profiles"]["data"]])
+            case "/api/event-bulk-create-jobs":
+                return self._events([one["attributes"] for one in attributes["events-bulk-create"]["data"]])
+        return Answer(404)
+
+    @staticmethod
+    def _event(attributes: dict[str, Any]) -> dict[str, Any]:
+        assert attributes["unique_id"]
+        assert attributes["metric"]["data"]["attributes"]["name"]
+        properties: dict[str, Any] = attributes["properties"]
+        return properties
+
+    def _one(self, kind: str, who: dict[str, Any], fields: dict[str, Any], status: int) -> Answer:
         person = person_of(who.get("external_id") or who["email"])
         if is_bad(person):
-            pointer = {"pointer": "/data/attributes/email"}
-            return Answer(400, {"errors": [{"code": "invalid", "detail": "Invalid", "source": pointer}]})
+            return self._refused("/data/attributes/email")
         self.took(kind, person, value_of(fields))
         return Answer(status, {"data": {"id": str(person)}} if status == 200 else None)
+
+    @staticmethod
+    def _refused(pointer: str) -> Answer:
+        return Answer(400, {"errors": [{"code": "invalid", "detail": "Invalid", "source": {"pointer": pointer}}]})
+
+    def _import(self, profiles: list[dict[str, Any]]) -> Answer:
+        assert 1 < len(profiles) <= 10_000, "it is not for single ones"
+        assert None not in [value for one in profiles for value in one["properties"].values()], "it clears nothing"
+        bad = []
+        for one in profiles:
+            person = person_of(one["external_id"])
+            if is_bad(person):
+                bad.append({"attributes": {"original_payload": one}})
+            else:
+                self.took("identify", person, value_of(one["properties"]))
+        return Answer(202, {"data": {"id": self._jobs.begin(bad, self._now)}})
+
+    def _job(self, path: str) -> Answer:
+        id_, _, errors = path.partition("/")
+        bad, self._now = self._jobs.result(id_)
+        if not isinstance(bad, list):
+            return Answer(200, {"data": {"attributes": {"status": "processing"}}})
+        if errors or not bad:
+            self._jobs.tell(id_)
+        if errors:
+            return Answer(200, {"data": bad, "links": {"next": None}})
+        return Answer(200, {"data": {"attributes": {"status": "complete", "failed_count": len(bad)}}})
+
+    def _events(self, entries: list[dict[str, Any]]) -> Answer:
+        told = [
+            (person_of(one["profile"]["data"]["attributes"]["external_id"]), self._event(each["attributes"]))
+            for one in entries
+            for each in one["events"]["data"]
+        ]
+        if len(told) > 1_000:
+            return self._refused("/data/attributes/events-bulk-create")
+        bad = [at for at, (person, _) in enumerate(told) if is_bad(person)]
+        if bad:
+            return self._refused(f"/data/attributes/events-bulk-create/data/{bad[0]}/attributes/profile")
+        for person, properties in told:
+            self.took("track", person, value_of(properties))
+        return Answer(202)
 
 
 class Amplitude(Vendor):
@@ -208,8 +265,7 @@ class SendGrid(Vendor):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self._jobs: dict[str, tuple[float, int, list[Taken]]] = {}
-        """When each is done, how many of it are refused, and what it has taken."""
+        self._jobs = Jobs(self.lot)
 
     def throttled(self) -> Answer:
         headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 1)}
@@ -228,7 +284,6 @@ class SendGrid(Vendor):
             return Answer(404)
         people = [person_of(contact["external_id"]) for contact in ask.json["contacts"]]
         bad = sum(map(is_bad, people))
-        job = f"job-{len(self._jobs)}"
         for contact, person in zip(ask.json["contacts"], people, strict=True):
             assert contact["email"] == f"p{person}@example.com"  # all the identifiers that it has
             ((field, value),) = contact["custom_fields"].items()
@@ -236,13 +291,13 @@ class SendGrid(Vendor):
             if not is_bad(person):
                 # The job's answer does not say whom it concerns.
                 self.took("identify", person, value_of({f"n{person_of(field)}": value}), told=not bad)
-        self._jobs[job] = (time.monotonic() + self.lot.choice([0.0, 0.5, 1.5]), bad, self._now)
-        return Answer(202, {"job_id": job})
+        return Answer(202, {"job_id": self._jobs.begin(bad, self._now)})
 
     def _job(self, job: str) -> Answer:
-        done_s, bad, self._now = self._jobs[job]
-        if time.monotonic() < done_s:
+        bad, self._now = self._jobs.result(job)
+        if bad is None:
             return Answer(200, {"id": job, "status": "pending"})
+        self._jobs.tell(job)
         results = {"errored_count": bad, "errors_url": "https://example.com/errors.csv"}
         return Answer(200, {"id": job, "status": "errored" if bad else "completed", "results": results})
 

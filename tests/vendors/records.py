@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from tests.vendors.vendor import STEADY, Answer, Ask, Vendor, basic, bearer, is_bad, person_of, value_of
+from tests.vendors.vendor import STEADY, Answer, Ask, Jobs, Vendor, basic, bearer, is_bad, person_of, value_of
 
 
 class HubSpot(Vendor):
@@ -228,10 +228,12 @@ class Zendesk(Vendor):
     windows = ((2_500, 60.0),)
     in_flight_max = 10
     OF_A_USER: ClassVar = (5, 60.0)
+    JOBS_MAX: ClassVar = 30
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self._writes: defaultdict[int, deque[float]] = defaultdict(deque)
+        self._jobs = Jobs(self.lot)
 
     def throttled(self) -> Answer:
         headers = {"X-Rate-Limit": "2500", "X-Rate-Limit-Remaining": "0", "ratelimit-reset": "1"}
@@ -240,9 +242,35 @@ class Zendesk(Vendor):
     def serve(self, ask: Ask) -> Answer:
         if basic(ask) != "agent@example.com/token:canary-zendesk":
             return Answer(401, {"error": "Couldn't authenticate you"})
-        if (ask.method, ask.path) != ("POST", "/api/v2/users/create_or_update.json"):
-            return Answer(404)
-        user = ask.json["user"]
+        if ask.method == "GET" and ask.path.startswith("/api/v2/job_statuses/"):
+            job = ask.path.rpartition("/")[2].removesuffix(".json")
+            results, self._now = self._jobs.result(job)
+            if results is None:
+                return Answer(200, {"job_status": {"status": "working"}})
+            self._jobs.tell(job)
+            return Answer(200, {"job_status": {"status": "completed", "results": results}})
+        match ask.method, ask.path:
+            case "POST", "/api/v2/users/create_or_update.json":
+                return self._one(ask.json["user"])
+            case "POST", "/api/v2/users/create_or_update_many.json":
+                return self._many(ask.json["users"])
+        return Answer(404)
+
+    def _many(self, users: list[dict[str, Any]]) -> Answer:
+        assert 1 < len(users) <= 100
+        if self._jobs.open() >= self.JOBS_MAX:
+            return Answer(429, {"error": "TooManyJobs"}, {"Retry-After": "2"})
+        results: list[dict[str, object]] = []
+        for index, user in enumerate(users):
+            person = person_of(user["external_id"])
+            if is_bad(person) or not user.get("name"):
+                results.append({"id": index, "error": "UserUpdateError", "details": "Email", "status": "Failed"})
+            else:
+                self.took("identify", person, value_of(user["user_fields"]))
+                results.append({"id": 1_900_000_000_000 + person, "status": "Updated"})
+        return Answer(200, {"job_status": {"id": self._jobs.begin(results, self._now), "status": "queued"}})
+
+    def _one(self, user: dict[str, Any]) -> Answer:
         person = person_of(user["external_id"])
         now_s = time.monotonic()
         recent = self._writes[person]

@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "stream_name": "changes", "region": "eu-central-1", "access_key_id": "CANARYAKID",
         "secret_access_key": generic.KINESIS_KEY,
     },
-    "klaviyo": {"api_key": "pk_canary"},
+    "klaviyo": {"api_key": "pk_canary", "bulk": True},
     "mailchimp": {"api_key": "canary-us6", "audience_id": "a1"},
     "marketo": {"account_id": "123-ABC-456", "client_id": "app", "client_secret": "canary-marketo"},
     "pardot": OAUTH | {"client_secret": "canary-pardot", "business_unit_id": "0Uv000000000001AAA"},
@@ -58,7 +58,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "webhook_url": "https://hooks.slack.com/services/T0/B0/canary-slack", "template": "{email} has {value}",
     },
     "webhook": {"url": "https://hook.example/", "secret": generic.WEBHOOK_SECRET},
-    "zendesk": {"subdomain": "acme", "email": "agent@example.com", "api_token": "canary-zendesk"},
+    "zendesk": {
+        "subdomain": "acme", "email": "agent@example.com", "api_token": "canary-zendesk", "bulk": True,
+    },
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ WAIT_S = 120.0 + CHANGES / 50
 POLL_S = 0.3
 SHARES = {
     "amplitude": 300, "braze": 400, "customerio": 250, "http": 150, "hubspot": 250, "intercom": 60, "iterable": 200,
-    "kinesis": 250, "klaviyo": 60, "mailchimp": 120, "marketo": 180, "pardot": 36, "resci": 150, "responsys": 120,
+    "kinesis": 250, "klaviyo": 150, "mailchimp": 120, "marketo": 180, "pardot": 36, "resci": 150, "responsys": 120,
     "salesforce": 150, "sendgrid": 150, "sfmc": 100, "slack": 10, "webhook": 200, "zendesk": 100,
 }  # fmt: skip
 """How the changes are dealt out: by what each vendor bears, so that all are done at about the same time."""

@@ -121,6 +121,37 @@ class Sessions:
         return "good" if self._left[token] >= 0 else "ended"
 
 
+class Jobs:
+    """What a vendor works on for a moment after it has answered; what an answer said of it may be lost, too."""
+
+    def __init__(self, lot: Random) -> None:
+        self._lot = lot
+        self._all: dict[str, tuple[float, object, list[Taken], list[Taken]]] = {}
+
+    def begin(self, result: object, taken: list[Taken]) -> str:
+        """A new one. What is taken is not told yet."""
+        id_ = f"job-{len(self._all)}"
+        telling = [one for one in taken if one.told]
+        for one in taken:
+            one.told = False
+        self._all[id_] = (time.monotonic() + self._lot.choice([0.0, 0.5, 1.5]), result, taken, telling)
+        return id_
+
+    def open(self) -> int:
+        """How many are not done."""
+        return sum(done_s > time.monotonic() for done_s, *_ in self._all.values())
+
+    def result(self, id_: str) -> tuple[object | None, list[Taken]]:
+        """What it came to, None before it is done; and what was taken with it."""
+        done_s, result, taken, _ = self._all[id_]
+        return (result if time.monotonic() >= done_s else None), taken
+
+    def tell(self, id_: str) -> None:
+        """The answer says all that there is to say."""
+        for one in self._all[id_][3]:
+            one.told = True
+
+
 class Vendor:
     """One vendor; its class says what its documentation says."""
 

@@ -1,6 +1,7 @@
 """Google Display & Video 360, by the Data Manager API; as Google Ads, with an advertiser's account.
 
-Needs: an OAuth client whose user may upload for the advertiser, and the advertiser's id. Lists that a partner account
+Needs: an OAuth client whose user may upload for the advertiser, or the key file of a service account that may; and the
+advertiser's id. Lists that a partner account
 owns lose members from Europe, so an advertiser is asked for. The older API of the product itself is not built.
 
 Sources: as in `app.activation.data_manager`, and the data-manager guides to Display & Video 360 (2026-03).
@@ -18,6 +19,7 @@ from app.activation.data_manager import (
     VENDOR,
     Account,
     DataManagerSettings,
+    check,
     check_account,
     digits,
     lists,
@@ -44,6 +46,7 @@ DESTINATION = Destination(
     limits=LIMITS,
     calls=("identify",),
     enrich=ENRICH,
+    check=check,
     token=token,
     lists=lists(account),
 )

@@ -3,11 +3,11 @@
 Needs: a system user's token that may manage ads, and the account's id. Identifiers go hashed, all of a person in one
 row: e-mail, phone, first and last name; user id and the mobile ad id of the trait `mobile_ad_id` as they are. Changes
 show within 24 hours, and a list is of use from 100 people on. The vendor refuses to make a list tiny: `additive_only`
-is for that. It counts invalid rows and names none, so rows count as delivered. No upload
-session is sent: the guide asks for one, and both connectors that were read work without.
+is for that. It counts invalid rows and names none, so rows count as delivered. An update of
+more than one request is an upload session; after a crash the rest of it is another one, and the first has no end.
 
 Sources: developers.facebook.com custom-audiences (2026-04-28), rate-limiting (2026); action-destinations (2026-08-21).
-Not verified: codes 10, 32, 102 and 80004.
+Not verified: codes 10, 32, 102 and 80004; whether a session that never ends is of any consequence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.activation.destination import Attempt, Conversation, Destination, Limit
 from app.activation.hashing import hashed_email, hashed_name, hashed_phone, mobile_id
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
 from app.activation.outcome import Delivered, Outcome, Pause, Reason, Rejected, Response, Retry, by_status
-from app.activation.payload import Payload
+from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_of, json_or_none, word
 from app.activation.settings import Rule
 
@@ -99,7 +99,14 @@ def make(name: ListName, members: Sequence[Member], settings: Settings, attempt:
 def change(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation:
     used = [at for at in range(len(COLUMNS)) if any(each.cells[at] for each in upload.members)]
     rows = [[each.cells[at] for at in used] for each in upload.members]
-    body = {"payload": {"schema": [COLUMNS[at] for at in used], "data": rows}}
+    body: JsonObject = {"payload": {"schema": [COLUMNS[at] for at in used], "data": rows}}
+    if upload.session is not None:
+        body["session"] = {
+            "session_id": upload.session.id,
+            "batch_seq": upload.session.number,
+            "last_batch_flag": upload.session.last,
+            "estimated_num_total": upload.session.total,
+        }
     method = "POST" if upload.add else "DELETE"
     response = yield send(method, url(f"{upload.list}/users", settings), body, bearer=settings.access_token)
     outcome = judged(response, attempt.now_s)
@@ -114,5 +121,5 @@ DESTINATION = Destination(
     limits=Limits(requests_per_s=5, in_flight_max=2, body_bytes_max=8_000_000),
     calls=("identify",),
     enrich=("phone", "first_name", "last_name", "mobile_ad_id"),
-    lists=ListVendor(member=member, change=change, make=make, add_max=10_000, remove_max=10_000),
+    lists=ListVendor(member=member, change=change, make=make, sessions=True, add_max=10_000, remove_max=10_000),
 )

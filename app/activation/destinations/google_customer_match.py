@@ -1,8 +1,9 @@
 """Google Ads Customer Match, by the Data Manager API.
 
-Needs: an OAuth client whose user may upload to the account (no developer token), and the account's id. Members are
-known by e-mail address or phone, hashed; name, country and postcode go along where a profile has the traits first_name,
-last_name, country and postcode, all four. Google wants six hours between updates, and a list is of use from 100 people.
+Needs: an OAuth client whose user may upload to the account (no developer token), or the key file of a service account
+that may; and the account's id. Members are known by e-mail address or phone, hashed; name, country and postcode go
+along where a profile has the traits first_name, last_name, country and postcode, all four. Google wants six hours
+between updates, and a list is of use from 100 people.
 
 Sources: as in `app.activation.data_manager` (2026-07-30).
 """
@@ -19,6 +20,7 @@ from app.activation.data_manager import (
     VENDOR,
     Account,
     DataManagerSettings,
+    check,
     check_account,
     digits,
     lists,
@@ -45,6 +47,7 @@ DESTINATION = Destination(
     limits=LIMITS,
     calls=("identify",),
     enrich=ENRICH,
+    check=check,
     token=token,
     lists=lists(account),
 )

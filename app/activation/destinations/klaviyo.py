@@ -1,38 +1,35 @@
 """Klaviyo: profile properties and events.
 
-Needs: a private API key that may write profiles and events. Properties are created on first use; null clears one,
-which the vendor's bulk import could not do. Known by user id (external id) and e-mail address. Events carry the message
-id, so repeats are dropped. 700 profiles a minute are allowed, hence 11 a second. Who is erased is deleted by e-mail
-address, for which the key has to be allowed to write data privacy.
+Needs: a private API key that may write profiles and events. Properties are created on first use; null clears one.
+Known by user id (external id) and e-mail address. Events carry the message id, so repeats are dropped. 700 profiles a
+minute are allowed, hence 11 a second. `bulk` is for more, 150 requests a minute: profiles as jobs whose end is awaited;
+events together, of which the vendor says no more than that it has them. Null goes alone there, too: an import cannot
+clear. Whom a job refuses without a name is told alone. Who is erased is deleted by e-mail address, for which the key
+has to be allowed to write data privacy.
 
-Sources: developers.klaviyo.com rate limits, create-or-update profile, events (2026-07-15).
+Sources: developers.klaviyo.com rate limits, create-or-update profile, events, bulk events (2026-07-15); as in
+`app.activation.klaviyo_api`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
-from app.activation.destination import Destination, Erase, Limits, Request, Secret, once, post
-from app.activation.outcome import Outcome, Pause, Reason, Response, by_status
+from app.activation.destination import Attempt, Conversation, Destination, Erase, Limits, Request, Secret, once
+from app.activation.klaviyo_api import check_revision, import_profiles, judged, judged_together, tell
 from app.activation.payload import JsonObject, Payload
 from app.activation.settings import Rule
 
-HOST = "https://a.klaviyo.com/api"
 ID_CHARS_MAX = 255
-GONE = 410
-
-
-def check_revision(text: str) -> str | None:
-    return None if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else "expected a date, such as 2026-07-15"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     api_key: Annotated[Secret, Rule("Private API key.")]
     revision: Annotated[str, Rule("Of the API; the vendor retires old ones.", check=check_revision)] = "2026-07-15"
+    bulk: Annotated[bool, Rule("1,000 profiles or events per request, 2 requests per second.")] = False
 
 
 def person(payload: Payload) -> JsonObject:
@@ -46,50 +43,68 @@ def key(payload: Payload, settings: Settings) -> str | None:
     return str(next(iter(person(payload).values()), "")) or None
 
 
-def headers(settings: Settings) -> dict[str, str | Secret]:
+def group(payload: Payload, settings: Settings) -> str:
+    """The vendor's import cannot clear a property, so whatever is null goes alone."""
+    cleared = not payload.is_track and None in payload.fields.values()
+    return payload.id if cleared else str(payload.call.get("type"))
+
+
+def profile(payload: Payload) -> JsonObject:
+    return person(payload) | {"properties": payload.fields}
+
+
+def event(payload: Payload) -> JsonObject:
     return {
-        "Authorization": Secret(f"Klaviyo-API-Key {settings.api_key.reveal()}"),
-        "revision": settings.revision,
-        "Content-Type": "application/vnd.api+json",
-        "Accept": "application/vnd.api+json",
+        "unique_id": payload.id,
+        "time": payload.at,
+        "properties": payload.fields,
+        "metric": {"data": {"type": "metric", "attributes": {"name": payload.event}}},
     }
 
 
-def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:
-    payload = payloads[0]
-    if payload.is_track:
-        path, kind = "/events", "event"
-        attributes: JsonObject = {
-            "unique_id": payload.id,
-            "time": payload.at,
-            "properties": payload.fields,
-            "metric": {"data": {"type": "metric", "attributes": {"name": payload.event}}},
-            "profile": {"data": {"type": "profile", "attributes": person(payload)}},
-        }
-    else:
-        path, kind = "/profile-import", "profile"
-        attributes = person(payload) | {"properties": payload.fields}
-    return post(HOST + path, {"data": {"type": kind, "attributes": attributes}}, headers=headers(settings))
+def of_whom(payload: Payload) -> JsonObject:
+    return {"data": {"type": "profile", "attributes": person(payload)}}
+
+
+def together(payload: Payload) -> JsonObject:
+    events = {"data": [{"type": "event", "attributes": event(payload)}]}
+    return {"type": "event-bulk-create", "attributes": {"profile": of_whom(payload), "events": events}}
+
+
+def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
+    first, count = payloads[0], len(payloads)
+    if count == 1:
+        path, kind, attributes = "/profile-import", "profile", profile(first)
+        if first.is_track:
+            path, kind, attributes = "/events", "event", event(first) | {"profile": of_whom(first)}
+        return judged((yield tell("POST", path, {"type": kind, "attributes": attributes}, settings)), attempt.now_s)
+    if not first.is_track:
+        return (yield from import_profiles([profile(payload) for payload in payloads], settings, attempt))
+    events = {"events-bulk-create": {"data": [together(payload) for payload in payloads]}}
+    job = {"type": "event-bulk-create-job", "attributes": events}
+    return judged_together((yield tell("POST", "/event-bulk-create-jobs", job, settings)), count, attempt.now_s)
 
 
 def erase(payload: Payload, settings: Settings) -> Request:
     who = {"data": {"type": "profile", "attributes": {"email": payload.ids["email"]}}}
-    job = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": who}}}
-    return post(f"{HOST}/data-privacy-deletion-jobs", job, headers=headers(settings))
+    job = {"type": "data-privacy-deletion-job", "attributes": {"profile": who}}
+    return tell("POST", "/data-privacy-deletion-jobs", job, settings)
 
 
-def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
-    if response.status == GONE:  # the revision was retired: another one is a setting
-        return Pause(Reason.GONE)
-    return by_status(response, now_s)
+def limits_for(limits: Limits, settings: Settings) -> Limits:
+    if not settings.bulk:
+        return limits
+    return replace(limits, requests_per_s=2, batch_items_max=1_000, body_bytes_max=5_000_000, reply_bytes_max=1_000_000)
 
 
 DESTINATION = Destination(
     name="klaviyo",
     settings=Settings,
+    account=("api_key", "bulk"),
     limits=Limits(requests_per_s=11, in_flight_max=10, body_bytes_max=100_000),
+    limits_for=limits_for,
     key=key,
-    build=build,
-    classify=classify,
+    group=group,
+    converse=converse,
     erase=Erase(once(erase), knows=lambda payload, settings: "email" in payload.ids),
 )

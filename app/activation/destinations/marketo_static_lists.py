@@ -1,18 +1,22 @@
 """Marketo static lists.
 
 Needs: what `marketo` needs (the limits are the whole subscription's: give each half with `rate_per_s`), and the folder
-that lists are made in. Members are known by e-mail address, or by another field. Leads are made, or found, by an upsert
-of 300, and go on the list by their ids; the bulk import of files is not built. A list made by hand under the same name
-in the folder gets in the way.
+that lists are made in. Members are known by e-mail address, or by another field. A few leads are made, or found, by an
+upsert, and go on the list by their ids. Of `import_from` members on, as for a whole list, they are a file that the
+vendor imports, whose end is waited for: it works on two at a time, whoever they are of. A list made by hand under the
+same name in the folder gets in the way.
 
-Sources: as in `app.activation.marketo_api`; action-destinations `marketo-static-lists` (2026-08-21).
-Not verified: staticList/byName.
+Sources: as in `app.activation.marketo_api`; experienceleague.adobe.com bulk lead import (read 2026-11-22);
+action-destinations `marketo-static-lists` (2026-08-21). Not verified: staticList/byName; that a file of failed rows has
+the columns of the one that was sent.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -21,13 +25,29 @@ from app.activation.destination import Attempt, Conversation, Destination, Limit
 from app.activation.hashing import email_of
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
 from app.activation.marketo_api import host, judged, look_up, of_code, token, token_refused
-from app.activation.outcome import Delivered, Outcome, Partial, Pause, Reason, Rejected, Response, Retry
+from app.activation.outcome import (
+    Delivered,
+    Outcome,
+    Partial,
+    Pause,
+    Reason,
+    Rejected,
+    Response,
+    Retry,
+    by_index,
+    by_status,
+    unreadable,
+)
 from app.activation.payload import Payload
-from app.activation.reply import json_of, json_or_none, objects, word
+from app.activation.reply import dig, json_of, json_or_none, objects, word
+from app.activation.request import file_upload
 from app.activation.settings import Rule
 from app.activation.wire import encode
 
 MEMBERS_MAX = 300
+"""Of one upsert, and of one change of a list."""
+FILE_MAX = 10_000
+POLLS_S = (5.0, 10.0, 15.0, 30.0, 30.0, 60.0, 60.0, 60.0, 120.0, 120.0, 300.0, 300.0, 300.0, 300.0)
 NOT_ON_LIST = "1015"
 
 
@@ -38,6 +58,9 @@ class Settings(ListSettings):
     client_secret: Annotated[Secret, Rule("Of the custom service.")]
     folder_name: Annotated[str, Rule("Where lists are made; it has to be there.")]
     lookup_field: Annotated[str, Rule("The lead's field that holds the e-mail address.")] = "email"
+    import_from: Annotated[int, Rule("So many members are added by a file.", minimum=1, maximum=MEMBERS_MAX + 1)] = (
+        MEMBERS_MAX + 1
+    )
 
 
 def member(payload: Payload, settings: Settings) -> Member | None:
@@ -89,7 +112,49 @@ def leads(
     ]
 
 
+def imported(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation:
+    """A file, until the vendor is through with it."""
+    emails = [each.cells[0] for each in upload.members]
+    rows = StringIO()
+    csv.writer(rows, lineterminator="\n").writerows([[settings.lookup_field], *([email] for email in emails)])
+    url = f"{host(settings)}/bulk/v1/leads"
+    query = urlencode({"format": "csv", "listId": upload.list, "lookupField": settings.lookup_field})
+    response = yield file_upload(f"{url}.json?{query}", "file", "leads.csv", rows.getvalue())
+    outcome = judged(response, 1, attempt.now_s)
+    if not isinstance(outcome, Delivered):
+        return outcome
+    job = quote(word(json_of(response), "result", 0, "batchId"), safe="")
+    for wait_s in POLLS_S:
+        response = yield get(f"{url}/batch/{job}.json", after_s=wait_s)
+        told = dig(json_or_none(response), "result", 0)
+        match word(told, "status"):
+            case "Complete":
+                failed = dig(told, "numOfRowsFailed")
+                if not failed:
+                    return outcome
+                return (yield from failures(f"{url}/batch/{job}", emails, failed, settings, attempt))
+            case "Failed":
+                return Retry(Reason.SERVER_ERROR)
+    return Retry(Reason.TIMEOUT)
+
+
+def failures(url: str, emails: Sequence[str], count: object, settings: Settings, attempt: Attempt) -> Conversation:
+    """The rows that were not taken, where all of them can be told; else nobody knows, and smaller files are tried."""
+    response = yield get(f"{url}/failures.json")
+    outcome = by_status(response, attempt.now_s)
+    if not isinstance(outcome, Delivered):
+        return outcome
+    if not response.complete:
+        return unreadable()
+    table = csv.DictReader(StringIO(response.body.decode(errors="replace")))
+    bad = {(row.get(settings.lookup_field) or "").strip().lower() for row in table}
+    named = {at: Rejected(Reason.REFUSED) for at, email in enumerate(emails) if email in bad}
+    return by_index(len(emails), named) if len(named) == count else Rejected(Reason.REFUSED)
+
+
 def change(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation:
+    if upload.add and len(upload.members) >= settings.import_from:
+        return (yield from imported(upload, settings, attempt))
     known = yield from leads(upload, settings, attempt)
     if not isinstance(known, list):
         return known
@@ -119,9 +184,9 @@ DESTINATION = Destination(
     vendor="marketo",
     account=("account_id",),
     settings=Settings,
-    limits=Limits(requests_per_s=5, in_flight_max=4, reply_bytes_max=1_000_000),
+    limits=Limits(requests_per_s=5, in_flight_max=4, body_bytes_max=10_000_000, reply_bytes_max=1_000_000),
     calls=("identify",),
     token=token,
     token_refused=token_refused,
-    lists=ListVendor(member=member, change=change, make=make, add_max=MEMBERS_MAX, remove_max=MEMBERS_MAX),
+    lists=ListVendor(member=member, change=change, make=make, add_max=FILE_MAX, remove_max=MEMBERS_MAX),
 )

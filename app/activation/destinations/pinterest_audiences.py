@@ -24,7 +24,7 @@ from app.activation.payload import Payload
 from app.activation.reply import json_of, word
 from app.activation.request import basic, form
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow
+from app.activation.token import TokenFlow, always
 
 HOST = "https://api.pinterest.com/v5"
 NOT_FOUND = 404
@@ -42,7 +42,7 @@ class Settings(ListSettings):
 def token(settings: Settings) -> TokenFlow:
     values: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": settings.refresh_token}
     login = basic(settings.client_id, settings.client_secret)
-    return TokenFlow(form(f"{HOST}/oauth/token", values, headers=login))
+    return TokenFlow(always(form(f"{HOST}/oauth/token", values, headers=login)))
 
 
 def member(payload: Payload, settings: Settings) -> Member | None:

@@ -35,7 +35,7 @@ from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_of, json_or_none, word
 from app.activation.request import form
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow
+from app.activation.token import TokenFlow, always
 
 COLUMN_CHARS_MAX = 30
 TOKEN_LIFE_S = 7200.0
@@ -73,7 +73,7 @@ def token(settings: Settings) -> TokenFlow:
         "auth_type": "password",
     }
     request = form(f"{host(settings)}/rest/api/v1.3/auth/token", login)
-    return TokenFlow(request, field="authToken", prefix="", lifetime_s=TOKEN_LIFE_S)
+    return TokenFlow(always(request), field="authToken", prefix="", lifetime_s=TOKEN_LIFE_S)
 
 
 def host(settings: Settings) -> str:

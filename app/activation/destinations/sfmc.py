@@ -23,7 +23,7 @@ from app.activation.outcome import Outcome, Reason, Rejected, Response, Retry, b
 from app.activation.payload import Payload
 from app.activation.reply import json_or_none, word
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow
+from app.activation.token import TokenFlow, always
 
 BLOCKED_S = 60.0
 UNABLE_TO_SAVE = "10006"
@@ -49,7 +49,8 @@ def token(settings: Settings) -> TokenFlow:
         "client_secret": settings.client_secret.reveal(),
     }
     account = {"account_id": settings.account_id} if settings.account_id else {}
-    return TokenFlow(post(f"https://{settings.subdomain}.auth.marketingcloudapis.com/v2/token", login | account))
+    url = f"https://{settings.subdomain}.auth.marketingcloudapis.com/v2/token"
+    return TokenFlow(always(post(url, login | account)))
 
 
 def key(payload: Payload, settings: Settings) -> str | None:

@@ -33,7 +33,7 @@ from app.activation.outcome import (
 from app.activation.payload import Payload
 from app.activation.reply import json_of, json_or_none, objects, word
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow
+from app.activation.token import TokenFlow, always
 
 ROWS_MAX = 10_000
 BLOCKED, BLOCKED_S = "50200", 60.0
@@ -59,7 +59,8 @@ def token(settings: Settings) -> TokenFlow:
         "client_secret": settings.client_secret.reveal(),
     }
     account = {"account_id": settings.account_id} if settings.account_id else {}
-    return TokenFlow(post(f"https://{settings.subdomain}.auth.marketingcloudapis.com/v2/token", login | account))
+    url = f"https://{settings.subdomain}.auth.marketingcloudapis.com/v2/token"
+    return TokenFlow(always(post(url, login | account)))
 
 
 def member(payload: Payload, settings: Settings) -> Member | None:

@@ -4,31 +4,46 @@ Needs: the subdomain, and either an agent's e-mail address with an API token, or
 exist. Zendesk insists on a `name`: the trait `name`, else first and last name, else the e-mail address's local part,
 else the user id. Known by user id (external id, at most 60 characters) and e-mail address. Events need a plan with
 custom data; the vendor finds the user by the e-mail address, without one we look it up by its external id.
-Plans allow 200 to 2,500 requests a minute: set `rate_per_s` on a small one.
+Plans allow 200 to 2,500 requests a minute: set `rate_per_s` on a small one. `bulk` sends 100 users with a request, as a
+job whose end is waited for. The account has to have bulk imports switched on; else the vendor answers 403, and every
+user goes alone after all.
 
-Sources: developer.zendesk.com create_or_update, tracking events, rate limits (2026). The plans' numbers are from one
-source only.
+Sources: developer.zendesk.com create_or_update, create_or_update_many, job statuses, tracking events, rate limits
+(2026); the order and words of a job's results: support.zendesk.com, the vendor's answer (2021). The plans' numbers are
+from one source only. Not verified: whether a job's users count for the limit of one user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
 from app.activation.checks import check_label
-from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, post
+from app.activation.destination import Attempt, Conversation, Destination, Limits, Secret, get, post
 from app.activation.fields import as_text, lower_snake
-from app.activation.outcome import Delivered, Outcome, Partial, Reason, Rejected, Response, Retry, by_status
+from app.activation.outcome import (
+    Delivered,
+    Outcome,
+    Partial,
+    Reason,
+    Rejected,
+    Response,
+    Retry,
+    by_index,
+    by_status,
+    unreadable,
+)
 from app.activation.payload import JsonObject, Payload
-from app.activation.reply import json_of, word
+from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.request import Headers, basic
 from app.activation.settings import Rule
 
 ID_CHARS_MAX = 60
 NAMES = ("name", "first_name", "last_name", "firstName", "lastName")
-CONFLICT, THROTTLED = 409, 429
+FORBIDDEN, CONFLICT, THROTTLED = 403, 409, 429
+POLLS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 120.0)
 USER_WAIT_S = 12.0
 """One user may be written five times a minute."""
 
@@ -39,6 +54,7 @@ class Settings:
     email: Annotated[str | None, Rule("The agent that api_token belongs to.")] = None
     api_token: Annotated[Secret | None, Rule("An API token.")] = None
     access_token: Annotated[Secret | None, Rule("An OAuth access token, instead of the two above.")] = None
+    bulk: Annotated[bool, Rule("100 users per request, as jobs; bulk imports have to be switched on.")] = False
 
 
 def check(settings: Settings) -> Mapping[str, str]:
@@ -75,12 +91,47 @@ def host(settings: Settings) -> str:
     return f"https://{settings.subdomain}.zendesk.com/api/v2"
 
 
-def identify(payload: Payload, settings: Settings) -> Request:
+def group(payload: Payload, settings: Settings) -> str:
+    """Events go alone."""
+    return payload.id if payload.is_track else ""
+
+
+def user(payload: Payload) -> JsonObject:
     fields = {lower_snake(field): value for field, value in payload.fields.items() if field not in NAMES}
     known = {"email": payload.ids.get("email"), "external_id": short_user_id(payload)}
-    user: JsonObject = {"name": name(payload), "verified": True, "user_fields": fields}
-    body = {"user": user | {field: value for field, value in known.items() if value}}
-    return post(f"{host(settings)}/users/create_or_update.json", body, headers=login(settings))
+    about: JsonObject = {"name": name(payload), "verified": True, "user_fields": fields}
+    return about | {field: value for field, value in known.items() if value}
+
+
+def many(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
+    """A job, to its end."""
+    body = {"users": [user(payload) for payload in payloads]}
+    response = yield post(f"{host(settings)}/users/create_or_update_many.json", body, headers=login(settings))
+    if response.status == FORBIDDEN:
+        return Rejected(Reason.NOT_SUPPORTED)  # each alone then; where the credentials are refused, that tells
+    outcome = judged(response, attempt.now_s)
+    if not isinstance(outcome, Delivered):
+        return Retry(Reason.THROTTLED, USER_WAIT_S) if isinstance(outcome, Partial) else outcome
+    job = quote(word(json_of(response), "job_status", "id"), safe="")
+    if not job:
+        return unreadable()
+    for wait_s in POLLS_S:
+        response = yield get(f"{host(settings)}/job_statuses/{job}.json", headers=login(settings), after_s=wait_s)
+        told = dig(json_or_none(response), "job_status")
+        match word(told, "status"):
+            case "completed":
+                return of_results(objects(told, "results"), len(payloads))
+            case "failed" | "killed":
+                return Retry(Reason.SERVER_ERROR)
+    return Retry(Reason.TIMEOUT)
+
+
+def of_results(results: Sequence[JsonObject], count: int) -> Outcome:
+    """In the order of the users."""
+    if len(results) != count:
+        return unreadable()
+    words = [word(one, "status").lower() for one in results]
+    return by_index(count, {at: Rejected(Reason.REFUSED) for at, told in enumerate(words) if told == "failed"})
 
 
 def track(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:
@@ -92,10 +143,10 @@ def track(payload: Payload, settings: Settings, attempt: Attempt) -> Conversatio
         outcome = judged(response, attempt.now_s)
         if not isinstance(outcome, Delivered):
             return outcome
-        user = word(json_of(response), "users", 0, "id")
-        if not user:
+        found = word(json_of(response), "users", 0, "id")
+        if not found:
             return Rejected(Reason.NO_IDENTIFIER)
-        url, who = f"{host(settings)}/users/{user}/events", {"type": "external_id", "value": short_user_id(payload)}
+        url, who = f"{host(settings)}/users/{found}/events", {"type": "external_id", "value": short_user_id(payload)}
     profile = {"type": "customer", "source": "headwater", "identifiers": [who]}
     event = {
         "type": lower_snake(payload.event),
@@ -110,7 +161,10 @@ def track(payload: Payload, settings: Settings, attempt: Attempt) -> Conversatio
 def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
     if payloads[0].is_track:
         return (yield from track(payloads[0], settings, attempt))
-    return judged((yield identify(payloads[0], settings)), attempt.now_s)
+    if len(payloads) > 1:
+        return (yield from many(payloads, settings, attempt))
+    url, body = f"{host(settings)}/users/create_or_update.json", {"user": user(payloads[0])}
+    return judged((yield post(url, body, headers=login(settings))), attempt.now_s)
 
 
 def judged(response: Response, now_s: float) -> Outcome:
@@ -134,7 +188,11 @@ DESTINATION = Destination(
     settings=Settings,
     account=("subdomain",),
     limits=Limits(requests_per_s=50, in_flight_max=10),
+    limits_for=lambda limits, settings: (
+        replace(limits, batch_items_max=100, reply_bytes_max=1_000_000) if settings.bulk else limits
+    ),
     key=key,
+    group=group,
     converse=converse,
     check=check,
     field_name=lower_snake,

@@ -8,15 +8,18 @@ from typing import Protocol
 from app.activation.lists.state import (
     ADD,
     ENTRY,
+    JOB,
     LIST,
     OPEN,
     PROFILE,
     QUEUE,
     REMOVE,
+    Accepted,
     Entry,
     KeptList,
     OnItsWay,
     Through,
+    accepted_of,
     encode,
     entry_key,
     entry_of,
@@ -26,7 +29,8 @@ from app.activation.lists.state import (
     through_of,
 )
 
-LOG_ORDER = (ENTRY, LIST, PROFILE, OPEN)
+LOG_ORDER = (ENTRY, LIST, PROFILE, JOB, OPEN)
+JOBS_MAX = 100_000
 
 
 class Table(Protocol):
@@ -87,6 +91,18 @@ class Draft:
     def put_on_its_way(self, list_: bytes, sent: OnItsWay | None) -> None:
         self.writes[OPEN + list_] = encode(sent) if sent is not None else None
 
+    def accepted(self, list_: bytes, job: str) -> Accepted | None:
+        value = self._get(_job_key(list_, job))
+        return accepted_of(value) if value is not None else None
+
+    def put_accepted(self, list_: bytes, job: str, accepted: Accepted | None) -> None:
+        self.writes[_job_key(list_, job)] = encode(accepted) if accepted is not None else None
+
+    def jobs(self, list_: bytes) -> list[str]:
+        """Whose members are known. Not those that this step has put down."""
+        prefix = JOB + list_ + b"|"
+        return [key[len(prefix) :].decode() for key in self._table.keys(prefix, b"", JOBS_MAX)]
+
     def queued(self, list_: bytes, after: bytes, limit: int, only: bytes = b"") -> list[bytes]:
         """Places in the queue (what is wanted, then the entry), in order. Not those that this step has made."""
         prefix = QUEUE + list_ + b"|"
@@ -110,6 +126,10 @@ class Draft:
 
 
 LISTS_MAX = 100_000
+
+
+def _job_key(list_: bytes, job: str) -> bytes:
+    return JOB + list_ + b"|" + job.encode()
 
 
 def queue_writes(list_: bytes, id_: bytes, entry: Entry) -> dict[bytes, bytes | None]:

@@ -73,7 +73,7 @@ def tell(draft: Draft, told: Told, now_ms: int) -> bool:
 def _want(draft: Draft, told: Told, member: Member, id_: bytes) -> None:
     entry = draft.entry(told.list, id_) or Entry(member.key, member.group, member.cells, [])
     if not entry.by or entry.cells != member.cells:
-        entry.refused = ""  # another request than the one that was refused
+        entry.refused, entry.again = "", False  # another request than the one that was refused
     entry.cells = member.cells
     if told.profile not in entry.by:
         entry.by.append(told.profile)
@@ -91,7 +91,7 @@ def _leave(draft: Draft, list_: bytes, profile: str) -> None:
             continue
         entry.by.remove(profile)
         if not entry.by:
-            entry.refused = ""
+            entry.refused, entry.again = "", False
         draft.put_entry(list_, id_, entry)
 
 

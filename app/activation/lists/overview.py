@@ -35,6 +35,8 @@ class ListView:
     in_doubt: int = 0
     to_add: int = 0
     to_remove: int = 0
+    unreported: int = 0
+    """Accepted requests of which the vendor has yet to say what it made of them."""
     refused: list[RefusedMember] = field(default_factory=list)
 
 
@@ -85,7 +87,7 @@ class Ledger:
         return sorted((self._view(list_, kept) for list_, kept in self._lists.items()), key=lambda view: view.audience)
 
     def _view(self, list_: bytes, kept: KeptList) -> ListView:
-        view = ListView(list_.decode(), kept.audience, kept.name, kept.external, kept.runs)
+        view = ListView(list_.decode(), kept.audience, kept.name, kept.external, kept.runs, unreported=len(kept.jobs))
         for entry in self.entries(list_):
             what = entry.queue()
             view.wanted += bool(entry.by)

@@ -11,17 +11,21 @@ the queue that the run has come to waits for the next one; so a run ends. Additi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
+from app.activation.lists import jobs
 from app.activation.lists.draft import Draft
 from app.activation.lists.state import ADD, REMOVE, RUNS_KEPT, Entry, Has, KeptList, OnItsWay, Run, entry_id
-from app.activation.lists.vendor import Lists, Member, Upload
+from app.activation.lists.vendor import Lists, Member, Session, Upload
 from app.activation.outcome import Delivered, Disabled, Outcome, Partial, Pause, Reason, Rejected, Retry
 
 REFUSED_ROW_MAX = 50
 """Requests refused one after the other, after which the fault is taken to be elsewhere than in the members."""
 FORGET_ENTRIES = 1_000
 """In one step."""
+COUNTED = 10_000
+"""Places of the queue that are held at a time while they are counted."""
 UNKNOWN = (Reason.TIMEOUT, Reason.CONNECTION, Reason.SERVER_ERROR, Reason.UNREADABLE)
 """After these even the first request may have done its work."""
 
@@ -30,6 +34,8 @@ UNKNOWN = (Reason.TIMEOUT, Reason.CONNECTION, Reason.SERVER_ERROR, Reason.UNREAD
 class Walk:
     """What a run remembers between its requests. A crash loses it, and nothing with it."""
 
+    begun_ms: int = 0
+    """When; sessions are named by it."""
     after: bytes = b""
     """The last place in the queue that is done with."""
     members_max: int | None = None
@@ -38,6 +44,10 @@ class Walk:
     """Entries refused since a request was taken, and why."""
     refusals: int = 0
     """Requests refused since then."""
+    session: Session | None = None
+    """As the next request has to show it, but for `last`."""
+    session_of: bytes = b""
+    """What it does: ADD or REMOVE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,10 @@ class Sending:
     add: bool
     entries: tuple[bytes, ...]
     members: tuple[Member, ...]
+    session: Session | None = None
 
     def upload(self, external: str) -> Upload:
-        return Upload(external, self.add, self.members)
+        return Upload(external, self.add, self.members, self.session)
 
 
 def due_ms(kept: KeptList, interval_ms: int, first_wait_ms: int) -> int:
@@ -100,7 +111,29 @@ def next_upload(draft: Draft, list_: bytes, lists: Lists, walk: Walk) -> Sending
             break
         entries.append(place[1:])
         members.append(_member(entry, add=what == ADD))
-    return Sending(what == ADD, tuple(entries), tuple(members))
+    session = _session(draft, list_, walk, what, entries[-1]) if lists.sessions else None
+    return Sending(what == ADD, tuple(entries), tuple(members), session)
+
+
+def _session(draft: Draft, list_: bytes, walk: Walk, what: bytes, end: bytes) -> Session | None:
+    """Of the request that ends with this entry. Who is queued behind a last request begins another session."""
+    last = not draft.queued(list_, what + end, 1, what)
+    if walk.session is None or walk.session_of != what:
+        walk.session, walk.session_of = None, what
+        if last:
+            return None
+        place = f"{walk.begun_ms}/{list_.decode()}/".encode() + what + walk.after
+        id_ = int.from_bytes(blake2b(place, digest_size=8).digest()) >> 11 or 1
+        walk.session = Session(id_, 1, False, _count(draft, list_, walk.after, what))
+    return replace(walk.session, last=last)
+
+
+def _count(draft: Draft, list_: bytes, after: bytes, what: bytes) -> int:
+    found = 0
+    while places := draft.queued(list_, after, COUNTED, what):
+        found += len(places)
+        after = places[-1]
+    return found
 
 
 def set_out(draft: Draft, list_: bytes, sending: Sending) -> None:
@@ -110,6 +143,9 @@ def set_out(draft: Draft, list_: bytes, sending: Sending) -> None:
 
 def recover(draft: Draft, list_: bytes) -> None:
     """After a crash: whoever was in a request then may or may not be on the list."""
+    kept = draft.kept_list(list_)
+    if kept is not None:
+        jobs.drop_unknown(draft, list_, kept)
     sent = draft.on_its_way(list_)
     if sent is None:
         return
@@ -142,7 +178,8 @@ def settle(
     assert run is not None, "no run is under way"
     run.requests += requests
     if outcome == Rejected(Reason.LIST_GONE):
-        kept.external, kept.forgetting = "", True
+        kept.external, kept.forgetting, kept.jobs = "", True, []  # reports would be of that list
+        jobs.drop_unknown(draft, list_, kept)
         draft.put_list(list_, kept)
         return None
     count = len(sending.entries)
@@ -155,6 +192,11 @@ def settle(
         return None
     each = outcome.items if isinstance(outcome, Partial) else (outcome,) * count
     assert len(each) == count, "a partial outcome names every member"
+    if isinstance(outcome, Delivered) and outcome.job:
+        jobs.accept(
+            draft, list_, kept, outcome.job, add=sending.add, entries=sending.entries, members=sending.members,
+            now_ms=now_ms,
+        )  # fmt: skip
     waits = [one for one in each if not isinstance(one, Delivered | Rejected)]
     for id_, member, one in zip(sending.entries, sending.members, each, strict=True):
         _settle_one(draft, list_, run, walk, sending.add, id_, member, one, requests, now_ms)
@@ -166,6 +208,8 @@ def settle(
     draft.put_list(list_, kept)
     if not waits:
         pass_over(walk, sending)
+        if walk.session is not None and sending.session is not None:
+            walk.session = None if sending.session.last else replace(walk.session, number=walk.session.number + 1)
         return None
     return next((one for one in waits if isinstance(one, Retry)), Retry(Reason.UNAUTHORIZED))
 
@@ -198,7 +242,7 @@ def forget(draft: Draft, list_: bytes, kept: KeptList, after: bytes) -> bytes | 
         entry = draft.entry(list_, id_)
         assert entry is not None, "its key has just been read"
         if entry.has is not Has.NOT or entry.refused:
-            entry.has, entry.sent, entry.refused = Has.NOT, (), ""
+            entry.has, entry.sent, entry.refused, entry.again = Has.NOT, (), "", False
             draft.put_entry(list_, id_, entry)
     if ids:
         return ids[-1]

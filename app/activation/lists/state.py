@@ -6,6 +6,7 @@
 | `e\\|` list `\\|` entry | a member: what is wanted, what the vendor has | yes |
 | `p\\|` list `\\|` profile | through whom somebody is a member, until the profile leaves | yes |
 | `o\\|` list | the members of a request that may be on its way | yes, before the request |
+| `j\\|` list `\\|` job | the members of a request whose end the vendor has yet to tell | yes |
 | `q\\|` list `\\|` `+` or `-` entry | nothing; who differs, in the order of sending | no: follows from `e\\|` |
 
 A list is known by its audience's id (`aud_…`), an entry by its group and a hash of the member's key. Values are
@@ -21,7 +22,7 @@ import msgspec
 
 from app.activation.lists.vendor import Member
 
-LIST, ENTRY, PROFILE, OPEN, QUEUE = b"l|", b"e|", b"p|", b"o|", b"q|"
+LIST, ENTRY, PROFILE, OPEN, JOB, QUEUE = b"l|", b"e|", b"p|", b"o|", b"j|", b"q|"
 ADD, REMOVE = b"+", b"-"
 """In the queue; additions go first."""
 RUNS_KEPT = 20
@@ -51,6 +52,8 @@ class Entry(msgspec.Struct, array_like=True):
     refused: str = ""
     """Why the vendor does not take the change that is wanted; not tried again until something else is wanted."""
     refused_ms: int = 0
+    again: bool = False
+    """The last request about him was accepted and came to nothing: this is the second try, and the last one."""
 
     def queue(self) -> bytes | None:
         """What has to be sent: ADD, REMOVE or nothing."""
@@ -91,6 +94,19 @@ class Run(msgspec.Struct):
     """Why it failed."""
 
 
+class Job(msgspec.Struct, array_like=True):
+    """A request that the vendor has accepted, and that it works on for hours."""
+
+    id: str
+    """The vendor's."""
+    run_ms: int
+    """When the run began that it was a part of."""
+    at_ms: int
+    """When it was accepted, or asked about last."""
+    asked: int = 0
+    """How often."""
+
+
 class KeptList(msgspec.Struct):
     """One list of the destination."""
 
@@ -105,6 +121,8 @@ class KeptList(msgspec.Struct):
     """The vendor has lost it, and what is held of it is being forgotten."""
     runs: list[Run] = []
     """The newest last."""
+    jobs: list[Job] = []
+    """The oldest first."""
 
     @property
     def run(self) -> Run | None:
@@ -118,6 +136,17 @@ class OnItsWay(msgspec.Struct, array_like=True):
     add: bool
     members: list[tuple[str, str, tuple[str, ...]]]
     """Key, group, cells: an entry may be gone by the time that the answer comes."""
+
+
+class Accepted(msgspec.Struct, array_like=True):
+    """Whom a job is about."""
+
+    add: bool
+    entries: list[bytes]
+    members: list[tuple[str, str, tuple[str, ...]]]
+    """The same as key, group, cells where they are to be taken off: by then nothing else is left of them."""
+    again: list[int]
+    """Which of them are on their second try."""
 
 
 def entry_id(member: Member) -> bytes:
@@ -138,3 +167,4 @@ entry_of = msgspec.msgpack.Decoder(Entry).decode
 through_of = msgspec.msgpack.Decoder(Through).decode
 list_of = msgspec.msgpack.Decoder(KeptList).decode
 on_its_way_of = msgspec.msgpack.Decoder(OnItsWay).decode
+accepted_of = msgspec.msgpack.Decoder(Accepted).decode

@@ -51,6 +51,19 @@ class ListName:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """Requests of one update that belong together, all to be added or all to be removed."""
+
+    id: int
+    """Positive, of 53 bits; another one for each."""
+    number: int
+    """Of the request, from 1 on; a request that is sent again keeps it."""
+    last: bool
+    total: int
+    """About how many members all of its requests have."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """Members of one group to be put on a list, or taken off."""
 
@@ -58,10 +71,30 @@ class Upload:
     """The vendor's id."""
     add: bool
     members: tuple[Member, ...]
+    session: Session | None = None
+    """None: there is this one request, or the vendor does not want to know."""
 
 
 Made = Generator[Request, Response, str | Outcome]
 """Ends with the new list's id, or with why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What has become of a request that the vendor had accepted. It names no member."""
+
+    done: bool = True
+    """False: it is still at it."""
+    refused: int = 0
+    """Members that it did not take, or did not let go."""
+    nobody: bool = False
+    """It came to nothing as a whole."""
+    why: str = ""
+    """In the vendor's words, for the log; nothing personal."""
+
+
+Reported = Generator[Request, Response, Report | Outcome]
+"""Ends with the report, or with why there is none."""
 Shown = Generator[Request, Response, frozenset[str] | Outcome]
 """Ends with the keys of all members, or with why they are not known."""
 
@@ -83,6 +116,12 @@ class ListVendor(Generic[S]):
     have to be there, and to be named in `lists`."""
     shown: Callable[[str, S, Attempt], Shown] | None = None
     """Asks for all members of a list. None: the vendor does not tell."""
+    report: Callable[[str, S, Attempt], Reported] | None = None
+    """Asks what became of a request whose `change` ended as Delivered with that job. None: what is accepted is done."""
+    reports_s: tuple[float, ...] = ()
+    """Seconds from the answer to the first time of asking, from that to the second, and so on; then it is given up."""
+    sessions: bool = False
+    """Whether the vendor wants to know which requests belong together."""
     add_max: int = 1_000
     """Members of one request."""
     remove_max: int = 1_000
@@ -96,7 +135,7 @@ class ListVendor(Generic[S]):
     def bound(self, settings: S, finish: Callable[[Request], Request]) -> Lists:
         """With settings in place. `finish` is what becomes of each request."""
         assert isinstance(settings, ListSettings), "a list's settings are ListSettings"
-        make, shown = self.make, self.shown
+        make, shown, report = self.make, self.shown, self.report
         return Lists(
             member=lambda payload: self.member(payload, settings),
             change=lambda upload, attempt: finished(self.change(upload, settings, attempt), finish),
@@ -106,6 +145,11 @@ class ListVendor(Generic[S]):
                 else None
             ),
             shown=(lambda id_, attempt: finished(shown(id_, settings, attempt), finish)) if shown is not None else None,
+            report=(
+                (lambda job, attempt: finished(report(job, settings, attempt), finish)) if report is not None else None
+            ),
+            reports_s=self.reports_s,
+            sessions=self.sessions,
             given=settings.lists or {},
             additive_only=settings.additive_only,
             add_max=self.max_for(settings) if self.max_for is not None else self.add_max,
@@ -123,6 +167,9 @@ class Lists:
     change: Callable[[Upload, Attempt], Conversation]
     make: Callable[[ListName, Sequence[Member], Attempt], Made] | None
     shown: Callable[[str, Attempt], Shown] | None
+    report: Callable[[str, Attempt], Reported] | None
+    reports_s: tuple[float, ...]
+    sessions: bool
     given: Mapping[str, str]
     """Audience key → the vendor's id of a list that was there before."""
     additive_only: bool

@@ -78,8 +78,38 @@ FAULTS = [
     Planted(
         "a lost list's members count as there",
         "app/activation/lists/run.py",
-        "            entry.has, entry.sent, entry.refused = Has.NOT, (), \"\"\n",
-        "            entry.refused = \"\"\n",
+        "            entry.has, entry.sent, entry.refused, entry.again = Has.NOT, (), \"\", False\n",
+        "            entry.refused, entry.again = \"\", False\n",
+    ),
+    Planted(
+        "what the vendor accepted counts as done, whatever it reports",
+        "app/activation/lists/jobs.py",
+        "        undone = _undo(draft, list_, accepted, now_ms) if report.nobody else Undone(refused=refused)\n",
+        "        undone = Undone(refused=refused)\n",
+    ),
+    Planted(
+        "who has been wanted otherwise since a request was accepted is not in doubt when that came to nothing",
+        "app/activation/lists/jobs.py",
+        "        if entry is None or entry.has is not (Has.YES if accepted.add else Has.NOT):\n",
+        "        if entry is None or bool(entry.by) != accepted.add:\n",
+    ),
+    Planted(
+        "reports of a lost list are heard",
+        "app/activation/lists/run.py",
+        'kept.external, kept.forgetting, kept.jobs = "", True, []',
+        'kept.external, kept.forgetting = "", True',
+    ),
+    Planted(
+        "members of a job outlive it where a crash came between the two",
+        "app/activation/lists/run.py",
+        "        jobs.drop_unknown(draft, list_, kept)\n    sent",
+        "        pass\n    sent",
+    ),
+    Planted(
+        "nobody gets a second try",
+        "app/activation/lists/jobs.py",
+        "            if index in last:\n",
+        "            if True:\n",
     ),
 ]  # fmt: skip
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.activation.lists import jobs
 from app.activation.lists import run as runs
 from app.activation.lists.draft import Draft, restored
 from app.activation.lists.membership import Told, tell
 from app.activation.lists.run import Sending, Walk
 from app.activation.lists.state import KeptList
-from app.activation.lists.vendor import Lists, Member
+from app.activation.lists.vendor import Lists, Member, Report
 from app.activation.outcome import Delivered, Outcome, Partial, Pause, Reason, Rejected, Retry
 from tests.activation.lists.memory import MemoryTable
 
@@ -25,6 +27,8 @@ PEOPLE = tuple(f"p{number}" for number in range(6))
 KEYS = tuple(f"m{number}" for number in range(9))
 BAD = frozenset({"m8"})
 """Whom the vendor never takes."""
+ASKED_S = (0.0,) * 1_000
+"""So often that nobody gives up."""
 STRANGERS = frozenset({"s1", "s2", "m3"})
 """On the vendor's list before we came; one of them is somebody we may add, too."""
 
@@ -117,6 +121,10 @@ class Vendor:
         """Keys that were added to the list that there is now."""
         self.unclear: set[str] = set()
         """Keys that may have been, for all that we could know."""
+        self.jobs: dict[str, Report] = {}
+        """What it has made of what it accepted, and will tell."""
+        self.failed: Counter[str] = Counter()
+        """In how many accepted requests that came to nothing a key has been."""
         self.kind = True
 
     def make(self) -> str:
@@ -124,6 +132,7 @@ class Vendor:
         name = f"list-{self.made}"
         self.lists = {name: set(STRANGERS)}
         self.added, self.unclear = set(), set()
+        self.jobs = {}
         return name
 
     def answer(self, list_: str, sending: Sending) -> tuple[Outcome, int]:
@@ -135,7 +144,7 @@ class Vendor:
             strange = {*keys} - self.added - self.unclear
             assert not strange, f"{strange} were never added from here"
         mood = "kind" if self.kind else self.chance.choice(
-            ["kind", "kind", "lost", "cut", "throttled", "late", "paused", "some", "down"]
+            ["kind", "kind", "lost", "cut", "throttled", "late", "paused", "some", "down", "job", "job"]
         )  # fmt: skip
         if mood == "throttled":
             return Retry(Reason.THROTTLED), 1
@@ -146,6 +155,8 @@ class Vendor:
         if mood == "cut":
             self.unclear |= {*keys}
             return Retry(Reason.TIMEOUT), 1
+        if mood == "job":
+            return self._accept(list_, sending, keys), 1
         if mood == "some":
             return self._some(list_, sending, keys)
         if sending.add and BAD & {*keys}:
@@ -166,6 +177,24 @@ class Vendor:
                 self._do(list_, sending.add, [key])
                 items.append(Delivered() if self.chance.random() < 0.7 else Retry(Reason.SERVER_ERROR))
         return Partial(tuple(items)), 1
+
+    def _accept(self, list_: str, sending: Sending, keys: list[str]) -> Outcome:
+        job = f"{list_}/{self.made}/{self.chance.randrange(10**9)}"
+        self.unclear |= {*keys}  # it names nobody
+        if self.chance.random() < 0.3:
+            self.failed.update(keys)
+            self.jobs[job] = Report(nobody=True)
+        else:
+            good = [key for key in keys if not (sending.add and key in BAD)]
+            self._do(list_, sending.add, good)
+            self.jobs[job] = Report(refused=len(keys) - len(good))
+        return Delivered(job)
+
+    def report(self, job: str) -> Report | None:
+        """What became of a job; None where nothing is to be had from it."""
+        if not self.kind and self.chance.random() < 0.3:
+            return self.chance.choice([None, Report(done=False)])
+        return self.jobs.get(job)
 
     def _do(self, list_: str, add: bool, keys: list[str]) -> None:
         if add:
@@ -214,6 +243,8 @@ class World:
                     self.vendor.lose_list()
                 case 6 if self.chance.random() < 0.3:
                     raise Crash
+                case 7:
+                    self.ask()
                 case _:
                     self.go_on()
         except Crash:
@@ -250,6 +281,20 @@ class World:
             self.answer = self.vendor.answer(kept.external, self.sending)
         else:
             self.settle(draft, kept, self.walk, self.sending, self.answer)
+
+    def ask(self) -> None:
+        """About the oldest of the jobs; the time between two is counted, and not waited."""
+        draft = Draft(self.table)
+        kept = draft.kept_list(LIST)
+        if kept is None or not kept.jobs:
+            return
+        job, now_ms = kept.jobs[0], self.source.now_ms
+        report = self.vendor.report(job.id)
+        if report is None or not report.done:
+            jobs.not_yet(draft, LIST, kept, job.id, ASKED_S, now_ms)
+        else:
+            jobs.settle(draft, LIST, kept, job.id, report, now_ms)
+        self.commit(draft)
 
     def set_out(self, draft: Draft, kept: KeptList, walk: Walk) -> None:
         sending = runs.next_upload(draft, LIST, self.lists, walk)
@@ -309,8 +354,9 @@ class World:
             busy = kept is not None and (kept.run or kept.forgetting or runs.differs(draft, LIST, self.lists))
             if not busy and kept is not None and kept.external and kept.external not in self.vendor.lists:
                 return  # it was lost when nothing was left to send; the next change finds out
-            if not busy and self.walk is None:
+            if not busy and self.walk is None and not (kept and kept.jobs):
                 break
+            self.ask()
             self.go_on()
         else:
             raise AssertionError("it does not come to rest")
@@ -320,10 +366,18 @@ class World:
         there = set().union(*self.vendor.lists.values())
         wanted = self.source.wanted - BAD
         ours = there & self.vendor.added
-        assert wanted <= there, f"missing: {wanted - there}"
-        assert ours <= wanted, f"left behind: {ours - wanted}"
+        refused = self.refused()
+        assert refused <= BAD | {key for key, times in self.vendor.failed.items() if times > 1}, "refused too early"
+        assert wanted <= there | refused, f"missing: {wanted - there}"
+        assert ours <= wanted | refused, f"left behind: {ours - wanted}"
         if self.vendor.lists:
             assert STRANGERS - self.vendor.added - self.vendor.unclear <= there, "somebody else's member was taken off"
+        assert Draft(self.table).jobs(LIST) == [], "members of a job are kept that nobody asks about"
+
+    def refused(self) -> set[str]:
+        draft = Draft(self.table)
+        entries = [draft.entry(LIST, id_) for id_ in draft.entries(LIST, b"", 100)]
+        return {entry.key for entry in entries if entry is not None and entry.refused}
 
 
 def lists(members_max: int, *, additive_only: bool = False) -> Lists:
@@ -331,7 +385,8 @@ def lists(members_max: int, *, additive_only: bool = False) -> Lists:
         raise AssertionError("the world answers itself")
 
     return Lists(
-        member=never, change=never, make=None, shown=None, given={}, additive_only=additive_only,  # type: ignore[arg-type]
+        member=never, change=never, make=None, shown=None, report=None, reports_s=ASKED_S, sessions=False,  # type: ignore[arg-type]
+        given={}, additive_only=additive_only,
         add_max=members_max, remove_max=max(1, members_max - 1), interval_s=3_600, interval_min_s=3_600,
     )  # fmt: skip
 

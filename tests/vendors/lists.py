@@ -1,0 +1,240 @@
+"""Vendors of lists, as their documentation has them: behind a lane's transport, on the running loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from app.activation.destination import Request
+from app.activation.outcome import Failure, Response
+from app.activation.settings import Secret
+
+TAKES_S = 0.05
+
+
+class ListSite:
+    """Answers requests. What it is asked that its documentation does not know is a test's failure."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, str, Any]] = []
+        """When, method and path, body."""
+        self._arrived = asyncio.Event()
+
+    async def until(self, requests: int) -> None:
+        """Wait until so many have come."""
+        while len(self.asked) < requests:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
+        parts = urlsplit(request.url.reveal() if isinstance(request.url, Secret) else request.url)
+        what = f"{request.method} {parts.path}"
+        is_json = request.headers.get("Content-Type", "application/json") == "application/json"
+        body = orjson.loads(request.body or b"null") if is_json else request.body.decode()
+        self.asked.append((self.now_s, what, body))
+        self._arrived.set()
+        query = {name: ",".join(values) for name, values in parse_qs(parts.query).items()}
+        answer = self.answer(what, query, body)
+        await asyncio.sleep(TAKES_S)
+        return answer
+
+    @property
+    def now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def times(self, what: str) -> list[float]:
+        """When it was asked so."""
+        return [at_s for at_s, asked, _ in self.asked if asked == what]
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response | Failure:
+        raise NotImplementedError
+
+
+class DataManager(ListSite):
+    """Google's: an upload is refused whole for one bad member; else it is accepted, and done 45 minutes later.
+
+    What becomes of the next uploads stands in `fates` (a status, and how many it leaves out), else they succeed.
+    """
+
+    WORKS_S = 2_700.0
+    STATUS = "GET /v1/requestStatus:retrieve"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[str, set[str]] = {}
+        self.fates: deque[tuple[str, int]] = deque()
+        self._jobs: dict[str, tuple[float, str, int, str, list[str], bool]] = {}
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+        match what:
+            case "POST /token":
+                return told({"access_token": "canary-at", "expires_in": 3_599})
+            case "POST /v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists":
+                id_ = f"L{len(self.lists) + 1}"
+                self.lists[id_] = set()
+                return told({"name": f"accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/{id_}"})
+            case "POST /v1/audienceMembers:ingest" | "POST /v1/audienceMembers:remove":
+                return self._upload(body, add=what.endswith("ingest"))
+            case self.STATUS:
+                return self._status(query["requestId"])
+        raise AssertionError(f"the documentation does not know {what}")
+
+    def _upload(self, body: Any, *, add: bool) -> Response:
+        (to,), members = body["destinations"], body["audienceMembers"]
+        assert len(members) <= 10_000
+        assert body["encoding"] == "HEX"
+        assert ("termsOfService" in body) == add
+        known = [one["userData"]["userIdentifiers"][0].get("emailAddress", "") for one in members]
+        bad = [index for index, email in enumerate(known) if len(email) != 64]
+        if bad:
+            fields = [{"field": f"audience_members.audience_members[{index}].user_data"} for index in bad]
+            error = {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"fieldViolations": fields}]}
+            return told({"error": error}, 400)
+        status, out = self.fates.popleft() if self.fates else ("SUCCESS", 0)
+        job = f"job-{len(self._jobs)}"
+        self._jobs[job] = (self.now_s + self.WORKS_S, status, out, to["productDestinationId"], known, add)
+        taken = {*known[: len(known) - out]} if status != "FAILED" else set()
+        there = self.lists[to["productDestinationId"]]
+        self.lists[to["productDestinationId"]] = there | taken if add else there - taken
+        return told({"requestId": job})
+
+    def _status(self, job: str) -> Response:
+        done_s, status, out, list_, known, add = self._jobs[job]
+        if self.now_s < done_s:
+            return told({"requestStatusPerDestination": [{"requestStatus": "PROCESSING"}]})
+        count = {"recordCount": str(len(known) if status == "FAILED" else out)}
+        errors = {"errorCounts": [count | {"reason": "PROCESSING_ERROR_REASON_INTERNAL_ERROR"}]}
+        kind = "audienceMembersIngestionStatus" if add else "audienceMembersRemovalStatus"
+        one: dict[str, Any] = {"destination": {"productDestinationId": list_}, "requestStatus": status, kind: {}}
+        return told({"requestStatusPerDestination": [one | ({"errorInfo": errors} if status != "SUCCESS" else {})]})
+
+
+class Facebook(ListSite):
+    """Keeps audiences of the ad account 123. A session's requests are of one kind, without a gap, none behind the last.
+
+    `script` is what comes instead of the next answers to uploads; None: the answer as it is. At a Failure it has acted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audiences: dict[str, set[str]] = {}
+        self.sessions: dict[int, list[tuple[str, int, bool, int, int]]] = {}
+        """Session → method, number, last, total and rows of each of its requests, repeats too."""
+        self.script: deque[Response | Failure | None] = deque()
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response | Failure:
+        if what == "POST /v25.0/act_123/customaudiences":
+            id_ = str(700 + len(self.audiences))
+            self.audiences[id_] = set()
+            return told({"id": id_})
+        method, _, path = what.partition(" ")
+        _, _, audience, users = path.split("/")
+        assert users == "users", f"the documentation does not know {what}"
+        rows = {row[0] for row in body["payload"]["data"]}
+        session = body.get("session")
+        if session is not None:
+            self._note(method, session, len(rows))
+        said = self.script.popleft() if self.script else None
+        if not isinstance(said, Response):
+            there = self.audiences[audience]
+            self.audiences[audience] = there | rows if method == "POST" else there - rows
+        return said or told({"audience_id": audience, "num_received": len(rows), "num_invalid_entries": 0})
+
+    def _note(self, method: str, session: Any, rows: int) -> None:
+        before = self.sessions.setdefault(session["session_id"], [])
+        number, last = session["batch_seq"], session["last_batch_flag"]
+        assert number in ({1} if not before else {before[-1][1], before[-1][1] + 1}), "a gap"
+        assert not before or number == before[-1][1] or not before[-1][2], "something after the last"
+        assert not before or before[-1][0] == method
+        before.append((method, number, last, session["estimated_num_total"], rows))
+
+
+class MarketoLists(ListSite):
+    """Static lists: files of leads are imported, of which ten may wait; a lead's id is its place among all leads."""
+
+    WORKS_S = 40.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leads: list[str] = []
+        self.lists: dict[str, set[str]] = {}
+        self.waiting = 0
+        """Files of others that wait to be imported; they are done when the next one has been turned away."""
+        self.bad: set[str] = set()
+        """Addresses of which an import makes no lead."""
+        self.silent = False
+        """It counts failed rows, and names none."""
+        self._jobs: list[tuple[float, set[str]]] = []
+
+    def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
+        match what:
+            case "GET /identity/oauth/token":
+                return told({"access_token": "canary-at", "expires_in": 3_599})
+            case "GET /rest/asset/v1/folder/byName.json":
+                return self._result([{"id": 5}])
+            case "POST /rest/asset/v1/staticLists.json":
+                self.lists["11"] = set()
+                return self._result([{"id": 11}])
+            case "POST /bulk/v1/leads.json":
+                return self._import(query, body)
+            case "POST /rest/v1/leads.json":
+                assert len(body["input"]) <= 300
+                return self._result([{"id": self._lead(one["email"]), "status": "created"} for one in body["input"]])
+            case "GET /rest/v1/leads.json":
+                found = [email for email in query["filterValues"].split(",") if email in self.leads]
+                return self._result([{"id": self._lead(email), "email": email} for email in found])
+            case "POST /rest/v1/lists/11/leads.json" | "DELETE /rest/v1/lists/11/leads.json":
+                return self._change(what, query["id"].split(","))
+        place, _, rest = what.partition("/bulk/v1/leads/batch/")
+        assert place == "GET ", f"the documentation does not know {what}"
+        job, _, file = rest.removesuffix(".json").partition("/")
+        return self._failures(job) if file == "failures" else self._job(job)
+
+    def _change(self, what: str, ids: list[str]) -> Response:
+        assert len(ids) <= 300
+        emails = {self.leads[int(id_) - 1] for id_ in ids}
+        self.lists["11"] = self.lists["11"] | emails if what.startswith("POST") else self.lists["11"] - emails
+        return self._result([{"id": int(id_), "status": "added"} for id_ in ids])
+
+    def _import(self, query: dict[str, str], body: str) -> Response:
+        assert query == {"format": "csv", "listId": "11", "lookupField": "email"}
+        if self.waiting >= 10:
+            self.waiting = 0
+            return told({"success": False, "errors": [{"code": "1016", "message": "Too many imports"}]})
+        head, *emails = body.split("\r\n\r\n")[1].split("\r\n--")[0].split()
+        assert head == "email"
+        self._jobs.append((self.now_s + self.WORKS_S, {*emails}))
+        return self._result([{"batchId": len(self._jobs), "status": "Queued"}])
+
+    def _job(self, job: str) -> Response:
+        done_s, emails = self._jobs[int(job) - 1]
+        if self.now_s < done_s:
+            return self._result([{"status": "Importing"}])
+        good = emails - self.bad
+        for email in sorted(good):
+            self._lead(email)
+        self.lists["11"] |= good
+        count = {"numOfLeadsProcessed": len(good), "numOfRowsFailed": len(emails - good)}
+        return self._result([{"status": "Complete"} | count])
+
+    def _failures(self, job: str) -> Response:
+        bad = set() if self.silent else self._jobs[int(job) - 1][1] & self.bad
+        rows = [f"{email},Invalid email address" for email in sorted(bad)]
+        return Response(200, {}, "\n".join(["email,Import Failure Reason", *rows]).encode())
+
+    def _lead(self, email: str) -> int:
+        if email not in self.leads:
+            self.leads.append(email)
+        return self.leads.index(email) + 1
+
+    @staticmethod
+    def _result(result: list[dict[str, Any]]) -> Response:
+        return told({"requestId": "r", "success": True, "result": result})
+
+
+def told(value: object, status: int = 200) -> Response:
+    return Response(status, {}, orjson.dumps(value))
