@@ -367,12 +367,10 @@ def buyers(*numbers: int, group: str = "") -> Parted:
 
 
 @pytest.mark.parametrize("group", ["", "acme"])
-def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group: str) -> None:
+def test_what_is_kept_for_accounts_is_told_apart_and_who_has_called_belongs(group: str) -> None:
     cluster, person, into = buyers(*range(5), group=group), profile_id("user_id", "ann"), profile_id("\0split", "1")
     cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
     cluster.run()
-    before = cluster.profile(person).belonging
-    assert before is not None
     cluster.carry_out(cluster.under_way()[0])
     cluster.run()
     left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
@@ -381,10 +379,27 @@ def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group:
     assert alone_taken is not None
     assert left is not None
     assert taken is not None
-    assert (taken.cells, taken.accounts) == (alone_taken.cells, {})
-    assert list(left.accounts) == ([group] if group else [])
-    assert left.cells == (before.cells if group else alone_left.cells)
-    assert before.cells != alone_left.cells
+    assert (taken.cells, list(taken.accounts)) == (alone_taken.cells, [group] if group else [])
+    assert (left.cells, left.accounts) == (alone_left.cells, {})
+
+
+def test_what_the_log_no_longer_has_of_accounts_stays_with_the_profile() -> None:
+    cluster, person, into = buyers(0, 1, group="acme"), profile_id("user_id", "ann"), profile_id("\0split", "1")
+    cut = max(cluster.log.end(TOPICS.profiles_in, each) for each in range(2))
+    message = orjson.dumps({"type": "group", "groupId": "bits"})
+    cluster.send(person, envelope.event(START_MS + 10, "m:h", "group", None, [TABLET], message))
+    cluster.tell(person, START_MS + 11, "m:2", [TABLET], event="Order")
+    cluster.part(person, into, TABLET, START_MS + 12, split_id(1))
+    cluster.run()
+    held = cluster.profile(person).belonging
+    cluster.carry_out(cluster.under_way()[0], cut=cut)
+    cluster.run()
+    left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
+    assert held is not None
+    assert left is not None
+    assert taken is not None
+    assert ([*left.accounts], left.cells) == (["acme", "bits"], held.cells)
+    assert [*taken.accounts] == ["bits"]
 
 
 def test_the_two_are_in_different_partitions() -> None:
