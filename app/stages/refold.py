@@ -31,7 +31,7 @@ from app.profiles.cells import CellKind
 from app.profiles.merging import Merging
 from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Body, CatalogChange, Event, Import, decode
+from app.stages.envelope import Body, CatalogChange, Event, Import, Merge, decode
 from app.stages.merging import hashes_of, unpack
 from app.stages.records import InRecord
 
@@ -103,12 +103,14 @@ class Refold:
         self._held = held
         merging = held.merging or Merging()
         parked = (decode(each.value) for each in merging.parked if not each.repeat)
-        self._parked = {id_hash(each.id) for each in parked if type(each) is Event}
-        """Messages that a profile that became part of this one passed on, and that wait here: told apart by themselves,
-        and counted then."""
+        self._elsewhere = {id_hash(each.id) for each in parked if type(each) is Event} | merging.passed.keys()
+        """Messages that are in the log under one of the names and that the profile has not counted: those that wait
+        here are told apart by themselves, and those that were passed on count with whom they belong to."""
         parted = dict(merging.parted)
         parted.pop(identifier_hash(identifier), None)
         self._parted = Merging(parted=parted)
+        self._merged: set[bytes | None] = set()
+        """Those that have become part of another: what came to them later is in the log again, under its name."""
         self._until = until
         self._since = since or {}
         self._is_whole = is_whole
@@ -135,7 +137,9 @@ class Refold:
         elif type(body) is Import:
             if body.split == "taken":
                 self._import(partition, record.offset, body)
-        elif type(body) is Event:
+        elif type(body) is Merge:
+            self._merged.add(record.key)
+        elif type(body) is Event and record.key not in self._merged:
             if len(body.ids) > 1:
                 self._together.update(body.ids)
             if self._was_erased(body.ids, body.at):
@@ -209,7 +213,7 @@ class Refold:
         goes = self._identifier in event.ids
         mine = self._taken if goes else self._left
         day, hashed = event.at // DAY_MS, id_hash(event.id)
-        if hashed in self._parked:
+        if hashed in self._elsewhere:
             return
         for near in (day - 1, day, day + 1):
             if any(hashed in fold.days.get(near, ()) for fold in (self._left, self._taken)):
@@ -319,4 +323,4 @@ def wanted(record: InRecord, keys: frozenset[bytes]) -> Body | None:
         body = decode(record.value)
     except (ValueError, RecursionError):
         return None  # a dead letter long ago
-    return body if type(body) in (Event, Import, CatalogChange) else None
+    return body if type(body) in (Event, Import, Merge, CatalogChange) else None
