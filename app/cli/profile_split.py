@@ -94,12 +94,6 @@ class Splitter:
         remaining = tuple(each for each in known.node.ids if each != known.identifier)
         if not remaining:
             raise CommandError(f"{':'.join(known.identifier)} is the only identifier of {known.profile}")
-        if found.profile is not None and found.profile.belonging is not None and found.profile.belonging.accounts:
-            accounts = ", ".join(sorted(found.profile.belonging.accounts))
-            raise CommandError(
-                f"{known.profile} belongs to {accounts}, and a profile that belongs to an account cannot be split yet: "
-                "what the account counts of its users together cannot be told apart"
-            )
         held, catalog = found.profile or Profile(), found.catalog or Catalog()
         now_ms = SystemClock().now_ms()
         async with Admin(self._brokers, self._settings.kafka.security) as admin:
@@ -207,6 +201,7 @@ def as_value(plans: Plans, done: Done | None) -> dict[str, object]:
         "into": into,
         "remaining": [{"type": kind, "value": value} for kind, value in plans.remaining],
         "events": {"left": folded.left_events, "taken": folded.taken_events},
+        "accounts": {"left": list(folded.left_accounts), "taken": list(folded.taken_accounts)},
         "log_since": iso(plans.found.since_ms) if plans.found.since_ms is not None else None,
         "kept": list(plans.kept),
         "changes": [
@@ -226,6 +221,9 @@ def as_text(plans: Plans, done: Done | None) -> str:
         f"  {folded.taken_events} events in the log go with it, {folded.left_events} stay with "
         + ", ".join(":".join(each) for each in plans.remaining),
     ]
+    for who, accounts in (("stays", folded.left_accounts), ("goes ", folded.taken_accounts)):
+        if accounts:
+            lines.append(f"  {who}  belongs to " + ", ".join(accounts))
     if plans.found.since_ms is not None:
         lines.append(f"  the log reaches back to {iso(plans.found.since_ms)}; what came before stays with the profile")
     if plans.kept:

@@ -54,7 +54,7 @@ def collect(application: Application, message: Message, at_ms: int, name: str) -
         belonging.cells[tag] = held
     else:
         belonging.cells.pop(tag, None)
-    if not belonging.accounts and not belonging.cells:
+    if not (belonging.accounts or belonging.cells or belonging.sent):
         profile.belonging = None
     return matters
 

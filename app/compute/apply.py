@@ -114,13 +114,11 @@ class Application:
 
     def replace(self, left: Profile) -> None:
         """Have another's identifiers, custom traits and cells instead of one's own, as one step; `pass_time` to the
-        split, and to its clock, comes first. What it has for accounts that it belongs to stays as it is."""
+        split, and to its clock, comes first. It belongs to those of its accounts that the other does."""
         profile = self.profile
         profile.identifiers, profile.traits, profile.cells = [], {}, {}
-        if profile.belonging is not None and profile.belonging.accounts:
-            left.belonging = None
-        elif profile.belonging is not None:
-            profile.belonging = Belonging(profile.belonging.sent)
+        if profile.belonging is not None:
+            profile.belonging = profile.belonging.only(left.belonging.accounts if left.belonging is not None else ())
         self._take_in(left, "split")
 
     def _take_in(self, other: Profile, origin: Origin) -> None:

@@ -47,6 +47,13 @@ class Belonging:
         self.accounts[account] = [0, {}]
         return True
 
+    def only(self, accounts: Collection[str]) -> Belonging:
+        """What of it concerns these accounts, and no events: of whom what belonged to them is told apart."""
+        held = {each: [version, {**told}] for each, (version, told) in self.accounts.items() if each in accounts}
+        tellers = {key: each for each, (_, told) in held.items() for key in told}
+        last = {key: each if each in held else tellers[key] for key, each in self.last.items() if key in tellers}
+        return Belonging(self.sent, held, last)
+
     def is_told(self, key: str) -> bool:
         """Whether any of its accounts is in an audience."""
         return any(told.get(key) is True for _, told in self.accounts.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 UNKNOWN, FAILS, SATISFIES = "?01"
 _KNOWN, _SATISFYING = 0, 1
+_GONE = -1
 
 
 @dataclass(slots=True)
@@ -17,8 +18,10 @@ class Members:
     """How many records it has sent to users: each has its number."""
     users: dict[str, list[Any]] = field(default_factory=dict)
     """By the profile's id, in order of joining: [number of the last record that it has sent, a letter for each
-    condition, number of the last question that it has answered]. None for the letters, where the profile is gone: what
-    it has sent may still arrive. Nobody is ever taken out, so that a place in this order stays one."""
+    condition, number of the last question that it has answered]. None for the letters of who does not belong to it: a
+    user that has left it and may come back; and, with -1 for the question, a profile that is part of another now and
+    never does, though what it has sent may still arrive. Nobody is ever taken out, so that a place in this order stays
+    one."""
     count: int = 0
     """How many users there are."""
     conditions: list[str] = field(default_factory=list)
@@ -74,14 +77,21 @@ class Members:
 
     def join(self, user: str, version: int) -> bool:
         """A user belongs to the account from here on; whether that is new. One that is gone stays so."""
-        if user in self.users:
+        entry = self.users.setdefault(user, [0, None, 0])
+        if entry[1] is not None or entry[2] == _GONE:
             return False
-        self.users[user] = [version, UNKNOWN * len(self.conditions), self.asked]
+        entry[:] = version, UNKNOWN * len(self.conditions), self.asked
         self.count += 1
         return True
 
-    def remove(self, user: str) -> bool:
-        """A profile has become part of another, or is gone; whether it had belonged to the account."""
+    def replace(self, user: str) -> bool:
+        """A profile has become part of another; whether it had belonged to the account."""
+        had_belonged = self.leave(user)
+        self.users[user][2] = _GONE
+        return had_belonged
+
+    def leave(self, user: str) -> bool:
+        """A user belongs to the account no more; whether it did."""
         entry = self.users.setdefault(user, [0, None, 0])
         letters, entry[1] = entry[1], None
         if letters is None:

@@ -141,11 +141,15 @@ class Accounts:
         is_asking = members.fresh is not None
         application.pass_time(body.at)
         touched, brought, call = _touched(application, members, body), unpack(body.cells), _called(body.call)
-        if body.recollects:
-            application.recollect(brought, is_answer=members.answers(body.user, body.recollects))
+        if body.recollects or body.parted:
+            if body.parted:
+                application.step(body.user, touched, (), call)
+            number = body.recollects or members.asked
+            application.recollect(brought, is_answer=members.answers(body.user, number))
         else:
             application.step(body.user, touched, brought, call)
-        if (body.leaves and application.plan.cells) or (is_asking and (body.leaves or body.replaces)):
+        is_less = body.leaves or body.parts
+        if (is_less and application.plan.cells) or (is_asking and (is_less or body.replaces)):
             # Cells cannot be taken apart: what this user has done is in them, and what any other has.
             self._folding.telling.ask(application, members)
             application.settle()
@@ -157,10 +161,14 @@ class Accounts:
 def _touched(application: AccountApplication, members: Members, body: Member) -> list[int]:
     """Put down what a user says of itself; the definitions that read it."""
     are_others = False
-    for gone in (*body.replaces, *([body.user] if body.leaves else ())):
-        are_others = members.remove(gone) or are_others
+    for gone in body.replaces:
+        are_others = members.replace(gone) or are_others
+    if body.leaves:
+        are_others = members.leave(body.user) or are_others
     if body.joins:
         are_others = members.join(body.user, body.version) or are_others
+    if body.expects:
+        are_others = members.join(body.expects, 0) or are_others
     changed = members.said(body.user, body.conditions)
     return application.readers_of(application.plan.by_condition.keys() if are_others else {*changed})
 

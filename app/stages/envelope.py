@@ -16,7 +16,8 @@ is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
 part, day → hashes of the messages that have been applied to it, base64; `split`, `of`: what of a split it is, and under
-which names its events are in the log | profile |
+which names its events are in the log; `into`: the profile that the identifier makes; `accounts`: to which of the
+profile's accounts that belongs, with what is left | profile |
 | part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
 makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
 instants events of which identifiers were erased | profile |
@@ -99,6 +100,10 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     """Of a split: what is left of the profile, which takes the place of what it has; or what was taken out of it."""
     of: list[str] = []
     """Of a split: the profiles under whose names its events are in the log."""
+    into: str = ""
+    """Of a split: the profile that the identifier makes."""
+    accounts: list[str] = []
+    """With what is left of a profile: the accounts that the other belongs to."""
 
 
 class Part(msgspec.Struct, tag_field="kind", tag="part"):
@@ -137,6 +142,9 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
         timed: Whether time alone brought it about.
         joins: The user belongs to the account from here on; all of its conditions are in `conditions`.
         leaves: The user belongs to it no more, and has never done anything.
+        parts: An identifier has left the user: some of what it had done, it has never done.
+        expects: The profile which that makes, and which belongs to the account, too. It will say so itself.
+        parted: It joins as such a profile: what it has done was the other's, so the account has counted it already.
         recollects: It answers the account's question of that number.
         replaces: Profiles that have become part of the user, and have belonged to the account.
         cells: What the user remembers of events that count for the account and that it has not been sent, packed
@@ -151,6 +159,9 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
     timed: bool = False
     joins: bool = False
     leaves: bool = False
+    parts: bool = False
+    expects: str = ""
+    parted: bool = False
     recollects: int = 0
     replaces: list[str] = []
     cells: bytes = b""
@@ -253,13 +264,15 @@ def erase(at_ms: int, regulation: str) -> bytes:
 
 def imports(
     at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes],
-    split: Literal["", "left", "taken"] = "", of: Sequence[str] = (),
+    split: Literal["", "left", "taken"] = "", of: Sequence[str] = (), into: str = "", accounts: Sequence[str] = (),
 ) -> list[bytes]:  # fmt: skip
     """The values of an import, one for each piece, in order."""
-    last = len(pieces) - 1
+    count, known = len(pieces), {**seen}
     return [
         msgspec.json.encode(
-            Import(at_ms, id_, loser, at, len(pieces), data, {**seen} if at == last else {}, split, [*of])
+            Import(
+                at_ms, id_, loser, at, count, data, known if at == count - 1 else {}, split, [*of], into, [*accounts]
+            )
         )
         for at, data in enumerate(pieces)
     ]

@@ -28,7 +28,7 @@ from app.stages.envelope import Event, Fact, Recollect
 from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
-from app.stages.reports import Absorbed, Heard, Reports
+from app.stages.reports import Heard, Moved, Reports
 from app.stages.seen import SeenWindow
 from app.stages.telling import Telling
 from app.topics import Collection, Topics
@@ -215,19 +215,19 @@ class Folding:
         offset: int,
         application: Application,
         heard: Heard | None = None,
-        merge: Absorbed | None = None,
+        moved: Moved | None = None,
     ) -> None:
         """A record has been applied: what changed is told.
 
         Args:
             heard: The message, if it was one that counts.
-            merge: What a merge means to accounts, if it was one.
+            moved: What a merge or a split means to accounts, if it was one.
         """
         self.changed(key, profile, offset)
         if self.place.collection == "accounts":
             self.telling.tell(application)
         elif profile.belonging is not None or (heard is not None and heard.is_for_accounts(self.held.plan)):
-            self.reports.send(application, heard, merge)
+            self.reports.send(application, heard, moved)
         for change in application.changes:
             self._emit(change)
         for repeat in application.repeats:

@@ -21,7 +21,7 @@ from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge,
 from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
-from app.stages.reports import absorbed
+from app.stages.reports import Parted, absorbed, taken_in
 from app.topics import partition_of
 
 Parsed: TypeAlias = tuple[InRecord, Body]
@@ -190,14 +190,19 @@ class Merger:
         application = self._folding.application(key, profile, offset)
         application.pass_time(max(body.at, loser.clock))
         if body.split == "left":
+            belonged = tuple(profile.belonging.accounts) if profile.belonging is not None else ()
             application.replace(loser)
             self._folding.work.writes[splitting.split_key(body.loser.partition("/")[0])] = None
-            self._folding.done(key, profile, offset, application)
+            parted = Parted(body.into, belonged, frozenset(body.accounts))
+            self._folding.done(key, profile, offset, application, moved=parted)
         else:
-            merge = absorbed(profile, loser, body.loser, application.plan)
+            moved = (
+                taken_in(key.decode(), profile, loser, body.into, application.plan) if body.split
+                else absorbed(profile, loser, body.loser, application.plan)
+            )  # fmt: skip
             application.absorb(loser, "split" if body.split else "merge")
             self._folding.work.facts.merges += not body.split
-            self._folding.done(key, profile, offset, application, merge=merge)
+            self._folding.done(key, profile, offset, application, moved=moved)
         if merging.waiting:
             _pause(profile, merging)
         elif key not in self._unparking:

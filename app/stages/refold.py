@@ -23,13 +23,15 @@ from app.definitions.compiler import compile_plan
 from app.definitions.model import Catalog
 from app.definitions.plan import Plan
 from app.events.dates import instant
-from app.events.model import Message
+from app.events.model import Message, id_text
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
+from app.profiles.belonging import Belonging, Cells
+from app.profiles.cells import CellKind
 from app.profiles.merging import Merging
 from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Body, CatalogChange, Event, Import, decode
+from app.stages.envelope import Body, CatalogChange, Event, Import, Merge, decode
 from app.stages.merging import hashes_of, unpack
 from app.stages.records import InRecord
 
@@ -51,6 +53,16 @@ class Refolded:
     """Under which names all of these are in the log."""
     kept: frozenset[str]
     """Cells that stayed as they were, with what the identifier has in them: the log does not tell all of them."""
+
+    @property
+    def left_accounts(self) -> tuple[str, ...]:
+        """Those that what is left belongs to."""
+        return _accounts(self.left)
+
+    @property
+    def taken_accounts(self) -> tuple[str, ...]:
+        """The same of the identifier."""
+        return _accounts(self.taken)
 
 
 @dataclass(slots=True)
@@ -91,12 +103,14 @@ class Refold:
         self._held = held
         merging = held.merging or Merging()
         parked = (decode(each.value) for each in merging.parked if not each.repeat)
-        self._parked = {id_hash(each.id) for each in parked if type(each) is Event}
-        """Messages that a profile that became part of this one passed on, and that wait here: told apart by themselves,
-        and counted then."""
+        self._elsewhere = {id_hash(each.id) for each in parked if type(each) is Event} | merging.passed.keys()
+        """Messages that are in the log under one of the names and that the profile has not counted: those that wait
+        here are told apart by themselves, and those that were passed on count with whom they belong to."""
         parted = dict(merging.parted)
         parted.pop(identifier_hash(identifier), None)
         self._parted = Merging(parted=parted)
+        self._merged: set[bytes | None] = set()
+        """Those that have become part of another: what came to them later is in the log again, under its name."""
         self._until = until
         self._since = since or {}
         self._is_whole = is_whole
@@ -123,7 +137,9 @@ class Refold:
         elif type(body) is Import:
             if body.split == "taken":
                 self._import(partition, record.offset, body)
-        elif type(body) is Event:
+        elif type(body) is Merge:
+            self._merged.add(record.key)
+        elif type(body) is Event and record.key not in self._merged:
             if len(body.ids) > 1:
                 self._together.update(body.ids)
             if self._was_erased(body.ids, body.at):
@@ -143,12 +159,12 @@ class Refold:
         left.cells |= {cell_id: self._held.cells[cell_id] for cell_id in kept if cell_id in self._held.cells}
         if not self._is_whole:
             left.traits = self._traits()
-            left.belonging = self._held.belonging  # what it would bring to an account: all of it stays, too
         left.identifiers = [each for each in self._held.identifiers if each != self._identifier]
         left.emitted = {}
         taken = self._taken.profile
         taken.identifiers = [self._identifier]
         taken.emitted = dict(self._held.emitted)
+        self._belong(at_ms)
         return Refolded(
             left, taken, self._left.seen(), self._taken.seen(), self._left.events, self._taken.events,
             tuple(sorted(self._of)), kept,
@@ -197,7 +213,7 @@ class Refold:
         goes = self._identifier in event.ids
         mine = self._taken if goes else self._left
         day, hashed = event.at // DAY_MS, id_hash(event.id)
-        if hashed in self._parked:
+        if hashed in self._elsewhere:
             return
         for near in (day - 1, day, day + 1):
             if any(hashed in fold.days.get(near, ()) for fold in (self._left, self._taken)):
@@ -216,27 +232,41 @@ class Refold:
             application.message(message, own_ms, ids, received_ms=event.at, repeat=False)
             if event.name is not None and event.name in self._plan.collective:
                 collect(application, message, own_ms, event.name)
+            elif event.type == "group" and (account := id_text(message.get("groupId"))):
+                belonging = fold.profile.belonging = fold.profile.belonging or Belonging()
+                belonging.join(account)
 
     def _application(self, fold: _Fold, partition: int, offset: int) -> Application:
         """What applies a record; its changes are nobody's."""
         return Application(self._plan, fold.profile, "", "", (self._topic, partition, offset))
 
+    def _belong(self, at_ms: int) -> None:
+        """Each belongs to those accounts of the profile's that its own calls name, and knows what they had told that.
+        Where the log does not tell all, the profile stays in all of them, with what it alone does not tell."""
+        held = self._held.belonging or Belonging()
+        for fold in (self._left, self._taken):
+            own = fold.profile.belonging or Belonging()
+            stays = fold is self._left and not self._is_whole
+            fold.profile.belonging = belonging = held.only(held.accounts if stays else own.accounts)
+            belonging.sent, belonging.cells = 0, own.cells
+        if self._is_whole:
+            return
+        told, kinds = self._all.profile.belonging or Belonging(), self._plan.collective_kinds
+        left = self._left.profile.belonging
+        assert left is not None
+        for tag in held.cells.keys() | told.cells.keys():
+            there = held.cells.get(tag, {})
+            kept = _unlike(there, told.cells.get(tag, {}), kinds, at_ms)
+            cells = {id_: cell for id_, cell in left.cells.get(tag, {}).items() if id_ not in kept}
+            left.cells[tag] = cells | {id_: there[id_] for id_ in kept if id_ in there}
+
     def _kept(self, at_ms: int) -> frozenset[str]:
         """Cells that the log alone does not tell, or not as the profile has them."""
-        there, told = self._held.cells, self._all.profile.cells
-        found: set[str] = set()
-        for cell_id in there.keys() | told.keys():
-            cell = self._plan.cells.get(cell_id)
-            if cell is not None:
-                ours, theirs = (
-                    _copied(cell.kind.advance(_copied(each[cell_id]), at_ms)) if cell_id in each else None
-                    for each in (there, told)
-                )
-                if ours != theirs:
-                    found.add(cell_id)
+        kinds = {id_: cell.kind for id_, cell in self._plan.cells.items()}
+        found = _unlike(self._held.cells, self._all.profile.cells, kinds, at_ms)
         for cell_id in found:
             self._left.profile.cells.pop(cell_id, None)
-        return frozenset(found)
+        return found
 
     def _traits(self) -> dict[str, list[Any]]:
         """Those whose last writer the log has are as it tells; others are from before it."""
@@ -246,6 +276,22 @@ class Refold:
             if told is None or told[:2] != written[:2]:
                 left[key] = written
         return left
+
+
+def _accounts(profile: Profile) -> tuple[str, ...]:
+    return tuple(profile.belonging.accounts) if profile.belonging is not None else ()
+
+
+def _unlike(there: Cells, told: Cells, kinds: Mapping[str, CellKind], at_ms: int) -> frozenset[str]:
+    """Which cells are not the same in both, at an instant."""
+    found: set[str] = set()
+    for id_ in (there.keys() | told.keys()) & kinds.keys():
+        ours, theirs = (
+            _copied(kinds[id_].advance(_copied(each[id_]), at_ms)) if id_ in each else None for each in (there, told)
+        )
+        if ours != theirs:
+            found.add(id_)
+    return frozenset(found)
 
 
 def _copied(cell: Any) -> Any:
@@ -277,4 +323,4 @@ def wanted(record: InRecord, keys: frozenset[bytes]) -> Body | None:
         body = decode(record.value)
     except (ValueError, RecursionError):
         return None  # a dead letter long ago
-    return body if type(body) in (Event, Import, CatalogChange) else None
+    return body if type(body) in (Event, Import, Merge, CatalogChange) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 from app.compute.accounts import collect, tag_of
 from app.compute.apply import Application
@@ -42,12 +43,32 @@ class Absorbed:
         replaced: The accounts that it belonged to.
         joined: Those of them that the user did not belong to.
         brought: By account, packed: the cells of what it has not seen.
+        parted: Whether it is of a split, and the user whom the identifier makes: accounts have seen all of it.
     """
 
     loser: str
     replaced: frozenset[str]
     joined: frozenset[str]
     brought: Mapping[str, bytes]
+    parted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """An identifier has left a user.
+
+    Attributes:
+        into: The profile that it makes.
+        belonged: The accounts that the user belonged to.
+        joins: Those of them that the other belongs to.
+    """
+
+    into: str
+    belonged: tuple[str, ...]
+    joins: frozenset[str]
+
+
+Moved: TypeAlias = Absorbed | Parted
 
 
 @dataclass(slots=True)
@@ -60,6 +81,17 @@ class _Step:
     call: Call | None = None
     called: frozenset[str] = frozenset()
     absorbed: Absorbed | None = None
+    parted: Parted | None = None
+
+
+def taken_in(user: str, profile: Profile, taken: Profile, into: str, plan: Plan) -> Absorbed:
+    """What it means to accounts that a user takes in what a split has taken out, before it does: it is the one whom
+    the identifier makes, or that is part of it already."""
+    if user != into:
+        return absorbed(profile, taken, into, plan)
+    theirs, kinds = taken.belonging or Belonging(), plan.collective_kinds
+    brought = {each: pack(theirs.brought_along(each, kinds, profile.clock)) for each in theirs.accounts}
+    return Absorbed(into, frozenset(), frozenset(theirs.accounts), brought, parted=True)
 
 
 def absorbed(winner: Profile, loser: Profile, loser_id: str, plan: Plan) -> Absorbed:
@@ -85,20 +117,21 @@ class Reports:
         self._partitions = partitions
         self._work = work
 
-    def send(self, application: Application, heard: Heard | None = None, merge: Absorbed | None = None) -> None:
+    def send(self, application: Application, heard: Heard | None = None, moved: Moved | None = None) -> None:
         """Tell a user's accounts of a record that has been applied to it."""
         profile, user = application.profile, application.profile_id
-        step = _step(application, heard, merge)
+        step = _step(application, heard, moved)
         belonging = profile.belonging
-        if belonging is None or not belonging.accounts:
+        if belonging is None:
             return
+        accounts = step.parted.belonged if step.parted is not None else tuple(belonging.accounts)
         for at_ms, turned in groupby((each for each in application.turned if each.timed), key=lambda each: each.at_ms):
             conditions = {each.condition: each.holds for each in turned}
-            for account in [each for each in belonging.accounts if each not in step.joined]:
+            for account in [each for each in accounts if each not in step.joined]:
                 self._emit(belonging, account, Member(at_ms, user, 1, timed=True, conditions=conditions))
-        for account in belonging.accounts:
+        for account in accounts:
             member = _said(application, belonging, account, step)
-            if member.joins or member.replaces or member.cells or member.conditions or member.call is not None:
+            if member != Member(member.at, user, member.version):
                 self._emit(belonging, account, member)
 
     def recollect(self, key: bytes, profile: Profile, plan: Plan, asked: Recollect) -> bool:
@@ -127,13 +160,16 @@ class Reports:
         self._work.emit(self._topic, partition_of(key, self._partitions), (key, encode(member), _JSON))
 
 
-def _step(application: Application, heard: Heard | None, merge: Absorbed | None) -> _Step:
+def _step(application: Application, heard: Heard | None, moved: Moved | None) -> _Step:
     profile, plan = application.profile, application.plan
-    step = _Step({each.condition: each.holds for each in application.turned if not each.timed}, absorbed=merge)
+    step = _Step({each.condition: each.holds for each in application.turned if not each.timed})
     if application.is_replanned:
         step.conditions = _all(application)
-    if merge is not None:
-        step.joined.update(merge.joined)
+    if type(moved) is Parted:
+        step.parted = moved
+    elif type(moved) is Absorbed:
+        step.absorbed = moved
+        step.joined.update(moved.joined)
     if heard is None:
         return step
     event, message, name = heard.event, heard.message, heard.event.name
@@ -155,9 +191,13 @@ def _step(application: Application, heard: Heard | None, merge: Absorbed | None)
 
 def _said(application: Application, belonging: Belonging, account: str, step: _Step) -> Member:
     """What a step means to one account; of no number yet."""
-    joins, merge = account in step.joined, step.absorbed
+    joins, merge, parted = account in step.joined, step.absorbed, step.parted
     said = Member(application.profile.clock, application.profile_id, 1, joins=joins)
+    if parted is not None:
+        said.parts, said.leaves = True, account not in belonging.accounts
+        said.expects = parted.into if account in parted.joins else ""
     if merge is not None:
+        said.parted = merge.parted
         said.replaces = [merge.loser] if account in merge.replaced else []
         said.cells = merge.brought.get(account, b"")
     elif joins:

@@ -142,11 +142,13 @@ def messages(split: UnderWay, found: LogFold) -> list[tuple[str, list[bytes]]]:
     # The same for the same log, so that pieces of two attempts fit together, or are told apart.
     attempt = f"{split.id}@{','.join(f'{partition}:{start}' for partition, start in found.starts)}"
     taken = envelope.imports(
-        at_ms, attempt, splitting.taken_of(split.id), pack(folded.taken), folded.taken_seen, "taken", folded.of
-    )
+        at_ms, attempt, splitting.taken_of(split.id), pack(folded.taken), folded.taken_seen, "taken", folded.of,
+        split.part.into,
+    )  # fmt: skip
     left = envelope.imports(
-        at_ms, attempt, splitting.left_of(split.id), pack(folded.left), folded.left_seen, "left", folded.of
-    )
+        at_ms, attempt, splitting.left_of(split.id), pack(folded.left), folded.left_seen, "left", folded.of,
+        split.part.into, folded.taken_accounts,
+    )  # fmt: skip
     return [(split.part.into, taken), (split.profile, left)]
 
 

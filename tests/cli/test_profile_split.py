@@ -83,13 +83,12 @@ async def test_what_cannot_be_done(known: Known | None, code: int, text: str) ->
     assert refused.value.code == code
 
 
-async def test_who_belongs_to_an_account_is_not_split() -> None:
-    held = Profile()
-    held.belonging = Belonging(accounts={"acme": [0, {}], "zeta": [0, {}]})
-    known = Known("prf_1", PHONE, Node(1, {ANN: 1, PHONE: 1}))
-    with pytest.raises(CommandError, match="prf_1 belongs to acme, zeta") as refused:
-        await Splitter(Settings(), "127.0.0.1:1", 1.0).plan(Found(None, "prf_1", held, known))
-    assert refused.value.code == 1
+def test_to_which_accounts_each_belongs() -> None:
+    found = plans()
+    found.found.folded.left.belonging = Belonging(accounts={"acme": [0, {}], "zeta": [0, {}]})
+    found.found.folded.taken.belonging = Belonging(accounts={"acme": [0, {}]})
+    assert as_text(found, None).splitlines()[2:4] == ["  stays  belongs to acme, zeta", "  goes   belongs to acme"]
+    assert as_value(found, None)["accounts"] == {"left": ["acme", "zeta"], "taken": ["acme"]}
 
 
 async def test_an_account_is_not_split() -> None:

@@ -44,17 +44,31 @@ def test_who_has_become_part_of_another_counts_no_more_and_stays_gone() -> None:
     members = joined(Members(), "ann", "bob")
     members.said("ann", {"c": True})
     members.said("bob", {"c": False})
-    assert members.remove("ann")
-    assert not members.remove("ann"), "a second time is a repeat"
+    assert members.replace("ann")
+    assert not members.replace("ann"), "a second time is a repeat"
     assert (members.count, members.satisfying("c"), members.is_known("c")) == (1, 0, True)
     assert members.heard("ann", 2), "what was on its way still counts"
     assert not members.join("ann", 2)
     assert members.said("ann", {"c": True}) == []
 
 
+def test_who_has_left_may_come_back_to_its_old_place() -> None:
+    members = joined(Members(), "ann", "bob")
+    members.said("ann", {"c": True})
+    assert members.leave("ann")
+    assert not members.leave("ann")
+    assert (members.count, members.satisfying("c")) == (1, 0)
+    assert members.heard("ann", 2)
+    assert members.join("ann", 2)
+    assert not members.is_known("c"), "it has yet to say so anew"
+    assert (members.count, [*members.users]) == (2, ["ann", "bob"])
+    members.replace("ann")
+    assert not members.join("ann", 3)
+
+
 def test_who_is_replaced_before_it_has_been_heard_of_never_joins() -> None:
     members = Members()
-    assert not members.remove("ann")
+    assert not members.replace("ann")
     assert members.heard("ann", 1)
     assert not members.join("ann", 1)
     assert members.count == 0
@@ -72,7 +86,7 @@ def test_totals_are_those_of_the_users(seed: int) -> None:
             if user not in members.users or members.users[user][1] is not None:
                 truth.setdefault(user, {})
         elif what < 0.25 and user in truth:
-            members.remove(user)
+            members.replace(user)
             del truth[user]
         elif user in truth:
             holds = random.random() < 0.5
@@ -91,7 +105,7 @@ def test_totals_are_those_of_the_users(seed: int) -> None:
 
 def test_users_are_told_in_portions_and_each_once() -> None:
     members = joined(Members(), "ann", "bob", "cid", "dot", "eve")
-    members.remove("bob")
+    members.replace("bob")
     members.tell({"k": 1})
     portions = []
     while members.telling:

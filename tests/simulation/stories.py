@@ -97,10 +97,9 @@ def story(random: Random) -> Story:
             parted.add(who)
             continue
         message = regulated.message(random, who, number)
-        # Of members of accounts no split is carried out, so those of whom one is asked for join late, or never.
-        joins = 0.25 if fates[who] in ("plain", "regulated") else number / 400
-        if message["type"] != "alias" and random.random() < joins:
-            account = random.choice(ACCOUNTS)
+        if message["type"] != "alias" and random.random() < 0.25:
+            # The oracle knows nothing of splits: whoever may be parted leaves it the other accounts.
+            account = random.choice(ACCOUNTS if fates[who] in ("plain", "regulated") else ACCOUNTS[:1])
             ids = {key: message[key] for key in ("userId", "anonymousId") if key in message}
             message = {"messageId": f"m{number}", "type": "group", "groupId": account, **ids}
             joined[account].add(who)
@@ -121,16 +120,7 @@ class StoryWorld(World):
         if self.arrivals[0].partition >= 0:
             super()._arrive()
             return
-        value = self.arrivals.pop(0).value
-        body = links.decode(value)
-        # The command refuses it of whom it finds in an account.
-        if type(body) is not links.Split or not self._belongs(body.ids[0]):
-            self.log.append(TOPICS.identity_links, 0, None, value, self.now_ms)
-
-    def _belongs(self, identifier: tuple[str, str]) -> bool:
-        owner = self.remains().identity().owners.get(identifier)
-        held = profiles_of(self.computers).get(owner) if owner is not None else None
-        return held is not None and held.belonging is not None and bool(held.belonging.accounts)
+        self.log.append(TOPICS.identity_links, 0, None, self.arrivals.pop(0).value, self.now_ms)
 
     def _steps(self) -> list[Callable[[], None]]:
         steps = super()._steps()
@@ -210,6 +200,7 @@ class _Checked:
         assert not any(waiting.values()), f"somebody waits for ever: {waiting}"
         self._check_canaries()
         self._check_members()
+        self._check_accounts()
         self._check_deletes()
         self._check_counts()
         compared = self._check_oracle()
@@ -220,9 +211,14 @@ class _Checked:
         return Counter(
             regulations=len(found), erased=sum(held.erased for held in profiles_of(world.computers).values()),
             splits=sum(bool(node.origin) for node in self.graph.nodes.values()), kills=world.crashes,
+            parted_members=sum(self._is_parted_member(profile) for profile in self.graph.nodes),
             members=sum(held.members.count for held in self.accounts.values() if held.members is not None),
             gone=sum(1 for who in self.made.regulated if who not in self.living), **compared,
         )  # fmt: skip
+
+    def _is_parted_member(self, profile: str) -> bool:
+        held = self.users.get(profile)
+        return bool(self.graph.nodes[profile].origin and held and held.belonging and held.belonging.accounts)
 
     def _check_canaries(self) -> None:
         """Nothing is left of whom nobody knows any more."""
@@ -261,6 +257,25 @@ class _Checked:
             of = held.belonging.accounts if held.belonging is not None else ()
             busy = any(self.accounts[each].emitted.get("busy", False) for each in of)
             assert held.emitted.get("in_busy", False) is busy, f"{user} of {[*of]}"
+
+    def _check_accounts(self) -> None:
+        """An account is what its users are together, whatever they were before."""
+        for id_, account in self.accounts.items():
+            users = [
+                held for held in self.users.values()
+                if held.belonging is not None and id_ in held.belonging.accounts
+            ]  # fmt: skip
+            orders = [held.emitted.get("orders") or 0 for held in users]
+            recent = [bool(held.emitted.get("recent")) for held in users]
+            notes = [held.emitted["note"] for held in users if held.emitted.get("note")]
+            wanted = {
+                "orders_of_all": sum(orders), "any_buyer": any(each >= 2 for each in orders),
+                "all_recent": bool(users) and all(recent), "none_recent": not any(recent),
+                "note_of_all": max(notes, key=lambda note: int(note.rpartition("note")[2]), default=None),
+            }  # fmt: skip
+            found = {key: account.emitted.get(key) for key in wanted}
+            wrong = {key: (found[key], wanted[key]) for key in wanted if (found[key] or None) != (wanted[key] or None)}
+            assert not wrong, f"{id_} of {len(users)}: {wrong}"
 
     def _check_deletes(self) -> None:
         """Behind a delete nobody is told anything more of that profile."""

@@ -102,9 +102,13 @@ class AccountsWorld:
         if not found and previous is None:
             return
         kind, id_ = message["type"], f"m:{message['messageId']}"
-        value = links.link(0, self.sent, at_ms, id_, kind, event_name(message), found, previous, orjson.dumps(message))
-        offset = self.log.append(TOPICS.identity_links, 0, None, value, at_ms)
         self.sent += 1
+        name, raw = event_name(message), orjson.dumps(message)
+        self.decide(at_ms, links.link(0, self.sent - 1, at_ms, id_, kind, name, found, previous, raw))
+
+    def decide(self, at_ms: int, value: bytes) -> None:
+        """A request of `link`."""
+        offset = self.log.append(TOPICS.identity_links, 0, None, value, at_ms)
         work = self.link.process(self.log.read(TOPICS.identity_links, 0, offset, 1))
         self.identity.pop()
         self._write_identity(work)

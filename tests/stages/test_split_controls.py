@@ -12,6 +12,7 @@ from tests.planted import Planted, copied, planted_in
 
 PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null"]
 STORIES, ERASING = "tests/stages/test_splitting.py", "tests/stages/test_split_erasing.py"
+ACCOUNTS = "tests/stages/test_account_splits.py"
 PLANTED = [
     Planted(
         "nothing waits while a profile is parted",
@@ -126,6 +127,51 @@ OF_ERASURES = [
     ),
 ]
 
+OF_ACCOUNTS = [
+    Planted(
+        "an account does not ask what its users have left",
+        "app/stages/accounts.py",
+        "        is_less = body.leaves or body.parts\n",
+        "        is_less = body.leaves\n",
+    ),
+    Planted(
+        "what an account has counted comes once more",
+        "app/stages/reports.py",
+        "        said.parted = merge.parted\n",
+        "",
+    ),
+    Planted(
+        "an account does not wait for who has come out of a user",
+        "app/stages/reports.py",
+        '        said.expects = parted.into if account in parted.joins else ""\n',
+        "",
+    ),
+    Planted(
+        "who has left an account never comes back",
+        "app/profiles/members.py",
+        "        if entry[1] is not None or entry[2] == _GONE:\n",
+        "        if entry[1] is not None or entry[0]:\n",
+    ),
+    Planted(
+        "who has left all accounts begins to count its records anew",
+        "app/compute/accounts.py",
+        "    if not (belonging.accounts or belonging.cells or belonging.sent):\n",
+        "    if not (belonging.accounts or belonging.cells):\n",
+    ),
+    Planted(
+        "who is taken out does not know what its account has told",
+        "app/profiles/belonging.py",
+        "        return Belonging(self.sent, held, last)\n",
+        "        return Belonging(self.sent, {each: [0, {}] for each in held})\n",
+    ),
+    Planted(
+        "who becomes another before it has come stays a user",
+        "app/stages/reports.py",
+        "        return absorbed(profile, taken, into, plan)\n",
+        '        return absorbed(profile, taken, "", plan)\n',
+    ),
+]
+
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -133,6 +179,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FOUND_BY = [*((each, STORIES) for each in PLANTED), *((each, ERASING) for each in OF_ERASURES)]
+FOUND_BY += [(each, ACCOUNTS) for each in OF_ACCOUNTS]
 
 
 @pytest.mark.parametrize(("planted", "tests"), FOUND_BY, ids=[planted.name for planted, _ in FOUND_BY])

@@ -367,12 +367,10 @@ def buyers(*numbers: int, group: str = "") -> Parted:
 
 
 @pytest.mark.parametrize("group", ["", "acme"])
-def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group: str) -> None:
+def test_what_is_kept_for_accounts_is_told_apart_and_who_has_called_belongs(group: str) -> None:
     cluster, person, into = buyers(*range(5), group=group), profile_id("user_id", "ann"), profile_id("\0split", "1")
     cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
     cluster.run()
-    before = cluster.profile(person).belonging
-    assert before is not None
     cluster.carry_out(cluster.under_way()[0])
     cluster.run()
     left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
@@ -381,78 +379,29 @@ def test_what_is_kept_for_accounts_is_told_apart_unless_an_account_has_it(group:
     assert alone_taken is not None
     assert left is not None
     assert taken is not None
-    assert (taken.cells, taken.accounts) == (alone_taken.cells, {})
-    assert list(left.accounts) == ([group] if group else [])
-    assert left.cells == (before.cells if group else alone_left.cells)
-    assert before.cells != alone_left.cells
+    assert (taken.cells, list(taken.accounts)) == (alone_taken.cells, [group] if group else [])
+    assert (left.cells, left.accounts) == (alone_left.cells, {})
+
+
+def test_what_the_log_no_longer_has_of_accounts_stays_with_the_profile() -> None:
+    cluster, person, into = buyers(0, 1, group="acme"), profile_id("user_id", "ann"), profile_id("\0split", "1")
+    cut = max(cluster.log.end(TOPICS.profiles_in, each) for each in range(2))
+    message = orjson.dumps({"type": "group", "groupId": "bits"})
+    cluster.send(person, envelope.event(START_MS + 10, "m:h", "group", None, [TABLET], message))
+    cluster.tell(person, START_MS + 11, "m:2", [TABLET], event="Order")
+    cluster.part(person, into, TABLET, START_MS + 12, split_id(1))
+    cluster.run()
+    held = cluster.profile(person).belonging
+    cluster.carry_out(cluster.under_way()[0], cut=cut)
+    cluster.run()
+    left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
+    assert held is not None
+    assert left is not None
+    assert taken is not None
+    assert ([*left.accounts], left.cells) == (["acme", "bits"], held.cells)
+    assert [*taken.accounts] == ["bits"]
 
 
 def test_the_two_are_in_different_partitions() -> None:
     _, person, into = two()
     assert partition_of(person.encode(), 2) != partition_of(into.encode(), 2), "else the tests above tell less"
-
-
-def test_what_was_parked_goes_and_comes_back_with_whom_it_went_to_and_counts_once() -> None:
-    cluster, person, into = two()
-    of_ann = profile_id("\0split", "ann")
-    cluster.part(person, of_ann, ("user_id", "ann"), START_MS + 10, split_id(1))
-    cluster.run()
-    (first,) = cluster.under_way()
-    cluster.part(person, into, TABLET, START_MS + 11, split_id(2))
-    cluster.tell(person, START_MS + 12, "m:parked", [TABLET], event="Order")
-    cluster.run()
-    cluster.carry_out(first)
-    cluster.run()
-    (second,) = cluster.under_way()
-    # It is in the profile's state as seen since long, and on its way to the other, when that is the profile's again.
-    cluster.merge(person, into, START_MS + 13)
-    cluster.run()
-    cluster.carry_out(second)
-    cluster.run()
-    assert cluster.profile(of_ann).emitted["orders"] == 3
-    assert cluster.profile(person).emitted["orders"] == 3
-    held = cluster.profile(person).merging
-    assert held is not None
-    assert held.passed == {}
-
-
-def test_events_that_had_waited_for_the_definitions_are_folded_by_them() -> None:
-    cluster = Parted(2)
-    person, into = profile_id("user_id", "ann"), profile_id("\0split", "1")
-    one = next(
-        each for number in range(9)
-        if partition_of((each := profile_id("user_id", f"u{number}")).encode(), 2) < partition_of(person.encode(), 2)
-    )  # fmt: skip
-    for number, profile in enumerate((person, one, one)):  # received before there were any definitions
-        cluster.tell(profile, START_MS - HOUR_MS + number, f"m:{number}", [("user_id", profile)], event="Order")
-    cluster.tell(person, START_MS + 5, "m:tablet", [TABLET], event="Order")
-    cluster.merge(person, one, START_MS + 6)
-    cluster.run()
-    assert cluster.profile(person).emitted["orders"] == 4
-    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
-    cluster.run()
-    cluster.carry_out(cluster.under_way()[0])
-    cluster.run()
-    assert (cluster.profile(person).emitted["orders"], cluster.profile(into).emitted["orders"]) == (3, 1)
-
-
-def test_what_waits_where_somebody_came_back_is_not_folded_but_counted_when_its_turn_comes() -> None:
-    cluster, person, into = two()
-    ann, of_phone = ("user_id", "ann"), profile_id("\0split", "phone")
-    cluster.tell(person, START_MS + 8, "m:both", [TABLET, ann], event="Order")
-    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
-    cluster.tell(into, START_MS + 11, "m:waits", [TABLET], event="Order")
-    cluster.run()
-    (first,) = cluster.under_way()
-    cluster.send(person, envelope.absorb(START_MS + 12, "m:link", into))
-    cluster.part(person, of_phone, ("device", "phone"), START_MS + 13, split_id(2))
-    cluster.run()
-    cluster.send(into, envelope.merge(START_MS + 12, "m:link", person))
-    cluster.run()
-    cluster.carry_out(first)
-    cluster.run()
-    (second,) = cluster.under_way()
-    cluster.carry_out(second)
-    cluster.run()
-    assert cluster.profile(of_phone).emitted["orders"] == 3
-    assert cluster.profile(person).emitted["orders"] == 4
