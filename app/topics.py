@@ -87,11 +87,6 @@ class Topics:
         """Compacted: who is to be on a destination's lists, and who is; one partition, as the destination's own."""
         return f"{self.prefix}headwater.lists.{name}.changelog"
 
-    @property
-    def delivery_group(self) -> str:
-        """The senders' consumer group; whoever makes payloads in bulk looks how far it is."""
-        return f"{self.prefix}headwater.delivery"
-
     def destination_dead(self, name: str) -> str:
         """Out: payloads that were refused or given up on, with request and response."""
         return self.destination(name) + DEAD_SUFFIX
@@ -118,3 +113,8 @@ def murmur2(data: bytes) -> int:
         h = h * m & mask
     h = (h ^ (h >> 13)) * m & mask
     return h ^ (h >> 15)
+
+
+def delivery_group(topics: Topics) -> str:
+    """The senders' consumer group; whoever makes payloads in bulk looks how far it is."""
+    return f"{topics.prefix}headwater.delivery"

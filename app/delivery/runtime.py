@@ -33,7 +33,7 @@ from app.observability.health import Health
 from app.observability.metrics import Metrics
 from app.observability.server import HealthServer
 from app.settings import Settings, WorkerOptions
-from app.topics import Topics
+from app.topics import Topics, delivery_group
 from app.transport.apps import AppOptions, BatchApp
 from app.transport.batches import TP, Batch
 
@@ -93,7 +93,7 @@ class Runtime:
         self.feeds = Feeds(self.receivers, lambda tp, full: self.app.hold(tp, full), self._share, self._notes)
         self.app = BatchApp(
             AppOptions(
-                group=self.topics.delivery_group,
+                group=delivery_group(self.topics),
                 instance=options.name,
                 brokers=options.brokers,
                 data_dir=options.data_dir / options.name,
@@ -167,7 +167,7 @@ class Runtime:
         """Without them there is nothing wrong but that some payloads are sent once more."""
         try:
             async with Admin(self.options.brokers, self.settings.kafka.security) as admin:
-                found = await admin.notes(self.topics.delivery_group, [(tp.topic, tp.partition) for tp in tps])
+                found = await admin.notes(delivery_group(self.topics), [(tp.topic, tp.partition) for tp in tps])
         except AdminError as error:
             log.warning("what was settled before could not be read; some of it is sent again", error=str(error))
             return {}

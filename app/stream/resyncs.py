@@ -26,7 +26,7 @@ from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.resyncing import AHEAD_MAX
 from app.stream.firing import Serving
 from app.stream.lane import Lane
-from app.topics import Topics
+from app.topics import Topics, delivery_group
 from app.transport.fence import Fence
 from app.transport.notes import unsettled
 
@@ -151,7 +151,7 @@ class Resyncs:
 
     async def _room_at(self, name: str, partitions: Sequence[int]) -> dict[int, int]:
         places = [(self._topics.destination(name), partition) for partition in partitions]
-        positions = await self._offsets.positions(self._topics.delivery_group, places)
+        positions = await self._offsets.positions(delivery_group(self._topics), places)
         starts = await self._offsets.beginning_offsets(places)
         ends = await self._offsets.end_offsets(places)
         room: dict[int, int] = {}

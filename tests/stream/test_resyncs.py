@@ -22,7 +22,7 @@ from app.stages.resyncing import AHEAD_MAX
 from app.stream import resyncs
 from app.stream.firing import Serving
 from app.stream.resyncs import LOOK_S, Resyncs
-from app.topics import Topics
+from app.topics import Topics, delivery_group
 from app.transport.fence import Fence
 from tests.delivery.test_lane import NEVER_BREAKS, Driver
 from tests.stages.test_compute import AT_MS, CATALOG, TOPICS, Bench, event
@@ -75,7 +75,7 @@ class World:
     # the broker
 
     async def positions(self, group: str, places: Sequence[Place]) -> Mapping[Place, tuple[int | None, str]]:
-        assert (group, list(places)) == (Topics().delivery_group, [(TOPICS.destination("mail"), 0)])
+        assert (group, list(places)) == (delivery_group(Topics()), [(TOPICS.destination("mail"), 0)])
         self.asked += 1
         if not self.reachable:
             raise AdminError("planted")

@@ -27,7 +27,7 @@ from app.cli.orphans import PARENT_VARIABLE
 from app.delivery.sender import DRAIN_S
 from app.embedded.broker import EmbeddedBroker
 from app.observability import run_file
-from app.topics import Topics, partition_of
+from app.topics import Topics, delivery_group, partition_of
 from tests.faults.deployment import Deployment, deployed
 from tests.vendors.server import Vendors
 from tests.vendors.vendor import Taken, Vendor, is_bad, person_of, value_of
@@ -175,7 +175,7 @@ async def behind(deployment: Deployment) -> dict[str, int]:
     """Vendor → payloads that are not settled, where there are any."""
     places = {(deployment.topics.destination(name), p): name for name in SHARES for p in range(PARTITIONS)}
     ends = await deployment.admin.end_offsets(list(places))
-    done = await deployment.admin.committed(deployment.topics.delivery_group, list(places))
+    done = await deployment.admin.committed(delivery_group(deployment.topics), list(places))
     left: Counter[str] = Counter()
     for place, name in places.items():
         left[name] += ends[place] - (done[place] or 0)
