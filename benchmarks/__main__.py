@@ -15,6 +15,7 @@ from app.embedded.jars import BROKER_LOCK
 from benchmarks import count, latency, restore, stages
 from benchmarks.bench import Bench, Status
 from benchmarks.cluster import delete_topics
+from benchmarks.delivery import job as delivery
 from benchmarks.engines import Engine, engines, shop_engines
 from benchmarks.machine import locked, provenance, resident_mib
 from benchmarks.process import ProcessFailed
@@ -23,7 +24,7 @@ from benchmarks.shop import growth
 from benchmarks.shop import job as shop
 from benchmarks.toolchain import cache_directory
 
-SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile")
+SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,19 @@ class Size:
     latency_s: int
     profiles: int
     rounds: int
+    messages: int
+    neighbour_s: int
     shop_events: int
     shop_warm_events: int
 
 
 FULL = Size(
-    events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, rounds=3,
-    shop_events=300_000, shop_warm_events=60_000,
+    events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, rounds=3, messages=40_000,
+    neighbour_s=20, shop_events=300_000, shop_warm_events=60_000,
 )  # fmt: skip
 QUICK = Size(
-    events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, rounds=1,
-    shop_events=20_000, shop_warm_events=5_000,
+    events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, rounds=1, messages=2_000,
+    neighbour_s=2, shop_events=20_000, shop_warm_events=5_000,
 )  # fmt: skip
 
 
@@ -113,6 +116,8 @@ async def sections(bench: Bench, only: Sequence[str], size: Size) -> AsyncIterat
         yield "latency", await latency.run(bench, seconds=size.latency_s)
     if "restore" in only:
         yield "restore", await restore.run(bench, count=size.profiles)
+    if "delivery" in only:
+        yield "delivery", await delivery.run(bench, messages=size.messages, seconds=size.neighbour_s)
     for engine in bench.engines:
         if "profile" in only and engine.profiles:
             source = await count.make_source(
@@ -155,6 +160,8 @@ async def main(arguments: argparse.Namespace) -> None:
         latency_s=default.latency_s,
         profiles=default.profiles,
         rounds=arguments.rounds or default.rounds,
+        messages=default.messages,
+        neighbour_s=default.neighbour_s,
         shop_events=shop_events,
         shop_warm_events=min(default.shop_warm_events, shop_events),
     )

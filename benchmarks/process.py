@@ -94,7 +94,7 @@ class Measured:
     async def read_lines(self, on_mark: Callable[[Mark], None]) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            mark = parse(line, self._cpu_s())
+            mark = parse(line, self.cpu_s())
             if mark is not None:
                 on_mark(mark)
                 async with self._changed:
@@ -115,7 +115,8 @@ class Measured:
         system = psutil.Process(self._process.pid)  # one that has ended already is not there
         return [system, *system.children(recursive=True)]
 
-    def _cpu_s(self) -> float:
+    def cpu_s(self) -> float:
+        """Processor time so far, user and system, of the process and its children; 0 when it has ended."""
         try:
             return float(sum(sum(process.cpu_times()[:2]) for process in self._family()))
         except psutil.NoSuchProcess:
