@@ -1,9 +1,12 @@
-"""Topic names, record keys and the rule by which a key gets its partition."""
+"""Topic names, what all records have, and the rule by which a key gets its partition."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 DEAD_SUFFIX = ".dead"
+JSON_TYPE = ("content-type", b"application/json")
+JSON_HEADERS = (JSON_TYPE,)
+"""Of every record whose value is JSON."""
 
 Collection = Literal["users", "accounts"]
 """What profiles are of: people, or the accounts that they belong to."""

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from app.activation.addressees import Addressee, everybody
 from app.activation.destinations import DESTINATIONS
-from app.activation.router import JSON_TYPE, Routed
+from app.activation.router import Routed
 from app.activation.wire import encode, iso
 from app.definitions.model import Catalog
 from app.ids import derived_id
-from app.topics import Topics
+from app.topics import JSON_TYPE, Topics
 
 CALL = "delete"
 

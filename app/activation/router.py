@@ -18,10 +18,9 @@ from app.activation.wire import encode, iso
 from app.compute.changes import Change
 from app.definitions.model import Catalog, Subscription
 from app.ids import definition_id, derived_id
-from app.topics import Topics
+from app.topics import JSON_TYPE, Topics
 
 Headers = tuple[tuple[str, bytes], ...]
-JSON_TYPE = ("content-type", b"application/json")
 EVENT_TYPES = {
     "entered": ("ce_type", b"headwater.audience.entered"),
     "exited": ("ce_type", b"headwater.audience.exited"),

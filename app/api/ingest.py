@@ -13,11 +13,10 @@ from collections.abc import Iterable, Sequence
 from app.api.server import NotAcknowledged, Record
 from app.kafka.producer import ProduceError, Producer
 from app.kafka.producer import Record as KafkaRecord
-from app.topics import partition_of
+from app.topics import JSON_HEADERS, partition_of
 
 GROUP_RECORDS_MAX = 10_000
 """One call more may go over it; a call's records are never parted."""
-HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/json"),)
 
 
 class Spreader:
@@ -33,7 +32,7 @@ class Spreader:
         found: dict[tuple[str, int], list[KafkaRecord]] = defaultdict(list)
         for key, value in records:
             partition = next(self._turns) if key is None else partition_of(key, self._partitions)
-            found[self._topic, partition].append((key, value, HEADERS))
+            found[self._topic, partition].append((key, value, JSON_HEADERS))
         return found
 
 

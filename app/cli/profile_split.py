@@ -30,7 +30,7 @@ from app.stages.splitting import left_of, taken_of
 from app.stream.lookup import Found, look_up
 from app.stream.refolding import LogFold, refold
 from app.stream.runtime import group_of
-from app.topics import Topics, partition_of
+from app.topics import JSON_HEADERS, Topics, partition_of
 
 POLL_S = 0.2
 UNSAID = CONDITION, FACT
@@ -131,7 +131,7 @@ class Splitter:
         topics, partitions = self._topics, self._settings.kafka.partitions
         changelog = (topics.identity_changelog, 0)
         starts = await admin.end_offsets([changelog, *((topics.profiles_in, each) for each in range(partitions))])
-        request = (None, links.split(split_id, identifier), (("content-type", b"application/json"),))
+        request = (None, links.split(split_id, identifier), JSON_HEADERS)
         async with Producer(self._brokers, self._settings.kafka.security) as producer:
             await producer.send({(topics.identity_links, 0): [request]})
         answer = await self._answer(starts[changelog], split_id)

@@ -11,6 +11,7 @@ import orjson
 from app.activation.destination import Request, Secret
 from app.activation.outcome import Failure, Reason, Response
 from app.activation.wire import encode, iso
+from app.topics import JSON_TYPE
 
 SHOWN_BYTES_MAX = 16 * 1024
 """Of a request's or a response's body."""
@@ -80,7 +81,7 @@ def dead_letter(
 def position_headers(position: Position, reason: Reason) -> list[tuple[str, bytes]]:
     """Kafka headers by which a dead letter is found and told from another."""
     return [
-        ("content-type", b"application/json"),
+        JSON_TYPE,
         ("dead-reason", reason.value.encode()),
         ("dead-topic", position.topic.encode()),
         ("dead-partition", str(position.partition).encode()),

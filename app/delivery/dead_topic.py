@@ -18,7 +18,7 @@ from app.delivery.letters import Letter, in_order, mark_of, read_letter, subject
 from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
 from app.kafka.producer import Producer
-from app.topics import Topics
+from app.topics import JSON_TYPE, Topics
 
 CHUNK_LETTERS = 500
 
@@ -96,7 +96,7 @@ class DeadLetters:
             outputs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]] = {}
             for letter in chunk:
                 place = (self._topics.destination(letter.destination), letter.source.partition)
-                headers = [("message-id", letter.id.encode()), ("content-type", b"application/json")]
+                headers = [("message-id", letter.id.encode()), JSON_TYPE]
                 outputs.setdefault(place, []).append((letter.key, letter.again, headers))
             await self._producer.send(outputs)
             await self.note(chunk, "retried")

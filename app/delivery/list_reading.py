@@ -28,7 +28,7 @@ from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
 from app.settings import Security, Settings
-from app.topics import Topics
+from app.topics import JSON_HEADERS, Topics
 
 
 async def read(brokers: str, security: Security, topics: Topics, name: str) -> Ledger:
@@ -120,7 +120,7 @@ async def order_repairs(brokers: str, security: Security, topic: str, compared: 
     ]
     async with Producer(brokers, security) as producer:
         for value in values:
-            await producer.send({(topic, 0): [(None, value, (("content-type", b"application/json"),))]})
+            await producer.send({(topic, 0): [(None, value, JSON_HEADERS)]})
 
 
 async def _shown(configured: Configured, lists: Lists, door: Door, external: str) -> frozenset[str] | str:

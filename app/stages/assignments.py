@@ -27,7 +27,7 @@ from app.identity.rules import Identifier
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, OutRecord, Work
 from app.stages.restoring import StateWriter
-from app.topics import partition_of
+from app.topics import JSON_HEADERS, partition_of
 
 ANSWERED = b"\0answered"
 FRONT_MAX = 200_000
@@ -39,7 +39,6 @@ _SUPPRESSED = b"\x1e"
 _ERASED = b"\x1d"
 _REGULATED = (_SUPPRESSED[0], _ERASED[0])
 _HASH_BYTES = 16
-_JSON = (("content-type", b"application/json"),)
 
 
 class _Value(msgspec.Struct):
@@ -65,38 +64,38 @@ def verdict_key(usable: Sequence[Identifier], version: str) -> bytes:
 def of_profile(profile: str) -> Callable[[Identifier], OutRecord]:
     """Makes records that say of an identifier that it is the profile's."""
     value = orjson.dumps({"profile": profile})
-    return lambda identifier: (identifier_key(identifier), value, _JSON)
+    return lambda identifier: (identifier_key(identifier), value, JSON_HEADERS)
 
 
 def verdict(usable: Sequence[Identifier], version: str, profile: str, holds: Sequence[Identifier]) -> OutRecord:
     """Messages with just these identifiers belong to a profile; of the identifiers, it has some."""
     places = [place for place, each in enumerate(usable) if each in holds]
-    return verdict_key(usable, version), orjson.dumps({"profile": profile, "holds": places}), _JSON
+    return verdict_key(usable, version), orjson.dumps({"profile": profile, "holds": places}), JSON_HEADERS
 
 
 def forgotten(identifier: Identifier) -> OutRecord:
     """The identifier is nobody's as far as is known."""
-    return identifier_key(identifier), None, _JSON
+    return identifier_key(identifier), None, JSON_HEADERS
 
 
 def suppressed(hashed: bytes) -> OutRecord:
     """Nothing of an identifier may come in, which is given by its hash."""
-    return _SUPPRESSED + hashed, b"{}", _JSON
+    return _SUPPRESSED + hashed, b"{}", JSON_HEADERS
 
 
 def lifted(hashed: bytes) -> OutRecord:
     """It may come in again."""
-    return _SUPPRESSED + hashed, None, _JSON
+    return _SUPPRESSED + hashed, None, JSON_HEADERS
 
 
 def erased(profile: str) -> OutRecord:
     """The profile is no more, and its id is never given again."""
-    return _ERASED + profile.encode(), b"{}", _JSON
+    return _ERASED + profile.encode(), b"{}", JSON_HEADERS
 
 
 def answered(upto: int) -> OutRecord:
     """All requests up to an offset of the partition have been answered."""
-    return ANSWERED, orjson.dumps({"upto": upto}), _JSON
+    return ANSWERED, orjson.dumps({"upto": upto}), JSON_HEADERS
 
 
 def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None]], last_offset: int) -> None:

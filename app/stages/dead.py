@@ -7,6 +7,7 @@ import orjson
 from app.activation.wire import iso
 from app.events.codec import dead_letter
 from app.stages.records import InRecord, OutRecord
+from app.topics import JSON_TYPE
 
 
 def dead_record(record: InRecord, topic: str, partition: int, *, reason: str, message: str) -> OutRecord:
@@ -21,4 +22,4 @@ def dead_record(record: InRecord, topic: str, partition: int, *, reason: str, me
         at=iso(record.timestamp),
         original=record.value,
     )
-    return position, orjson.dumps(value), (("content-type", b"application/json"), ("message-id", position))
+    return position, orjson.dumps(value), (JSON_TYPE, ("message-id", position))

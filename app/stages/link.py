@@ -24,7 +24,7 @@ from app.stages.link_state import GraphMeta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
 from app.stages.regulating import Regulator
-from app.topics import Topics, partition_of
+from app.topics import JSON_HEADERS, Topics, partition_of
 
 CHANGELOG_BYTES = 320 * 1024
 """From there on a batch takes no further request: with the largest profile of all, it fits into one record batch, which
@@ -33,7 +33,6 @@ the broker has as a whole or not at all. A part of it would be a graph that neve
 PROFILES_MAX = 200_000
 """How many profiles' partitions are remembered; hashing one again costs more than looking it up."""
 
-_JSON = (("content-type", b"application/json"),)
 
 RECORD_BYTES = 96
 """Of a changed profile in the changelog, and of each profile that it has taken in."""
@@ -127,16 +126,16 @@ class LinkStage:
         key, target = self._target(profile)
         for loser in found.losers:
             loser_key, loser_target = self._target(loser)
-            work.emit(topic, target, (key, envelope.absorb(asked.at, asked.id, loser), _JSON))
-            work.emit(topic, loser_target, (loser_key, envelope.merge(asked.at, asked.id, profile), _JSON))
+            work.emit(topic, target, (key, envelope.absorb(asked.at, asked.id, loser), JSON_HEADERS))
+            work.emit(topic, loser_target, (loser_key, envelope.merge(asked.at, asked.id, profile), JSON_HEADERS))
         for each in graph.nodes[profile].returning(each for each in fresh if each in found.holds):
             # Whom it had made was erased; else it would have an owner. Its events are this profile's again.
             back = envelope.part(asked.at, asked.id, each, profile, graph.created)
-            work.emit(topic, target, (key, back, _JSON))
+            work.emit(topic, target, (key, back, JSON_HEADERS))
         value = envelope.event(
             asked.at, asked.id, asked.type, asked.name, found.holds, bytes(memoryview(asked.message))
         )
-        work.emit(topic, target, (key, value, _JSON))
+        work.emit(topic, target, (key, value, JSON_HEADERS))
         batch.note(found, offset)
         self._tell(batch, found)
         if found.lasts and asked.previous is None:
@@ -187,9 +186,9 @@ class LinkStage:
             (left_key, left), (taken_key, taken) = self._target(profile), self._target(into)
             topic, told = self._topics.profiles_in, self._topics.identity_assignments
             part = envelope.part(at_ms, asked.id, identifier, into, graph.created, since)
-            work.emit(topic, left, (left_key, part, _JSON))
+            work.emit(topic, left, (left_key, part, JSON_HEADERS))
             waits_for = splitting.taken_of(asked.id)
-            work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), _JSON))
+            work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), JSON_HEADERS))
             for partition in sorted(graph.nodes[into].met):
                 work.emit_later(told, partition, assignments.of_profile(into)(identifier))
             work.facts.created += 1

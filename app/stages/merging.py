@@ -22,7 +22,7 @@ from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
 from app.stages.reports import Parted, absorbed, taken_in
-from app.topics import partition_of
+from app.topics import JSON_HEADERS, partition_of
 
 Parsed: TypeAlias = tuple[InRecord, Body]
 
@@ -304,7 +304,7 @@ class Merger:
 
     def _pass_on(self, target: str, value: bytes | None) -> None:
         place, key = self._folding.place, target.encode()
-        record = (key, value, (("content-type", b"application/json"),))
+        record = (key, value, JSON_HEADERS)
         self._folding.work.emit(self._folding.topic, partition_of(key, place.partitions), record)
 
 

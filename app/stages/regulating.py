@@ -18,9 +18,7 @@ from app.profiles.store import StateReader
 from app.stages import assignments, envelope, link_state, links
 from app.stages.records import OutRecord, Work
 from app.stages.regulations import Decided, record
-from app.topics import Topics, partition_of
-
-_JSON = (("content-type", b"application/json"),)
+from app.topics import JSON_HEADERS, Topics, partition_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ class Regulator:
         value = envelope.erase(asked.at, asked.id)
         for each in decision.profiles:
             key = each.encode()
-            work.emit(self._topics.profiles_in, partition_of(key, self._partitions), (key, value, _JSON))
+            work.emit(self._topics.profiles_in, partition_of(key, self._partitions), (key, value, JSON_HEADERS))
         self._tell_all(work, [*map(assignments.forgotten, node.ids), *map(assignments.erased, decision.profiles)])
 
     def _tell_all(self, work: Work, records: Sequence[OutRecord]) -> None:

@@ -26,11 +26,10 @@ import msgspec
 from app.identity.regulations import RegulationType
 from app.stages.envelope import Instant
 from app.stages.records import OutRecord
+from app.topics import JSON_HEADERS
 
 SettledOutcome: TypeAlias = Literal["delivered", "refused", "not_supported", "no_identifier"]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-
-_JSON = (("content-type", b"application/json"),)
 
 
 class Requested(msgspec.Struct, tag_field="kind", tag="requested", frozen=True):
@@ -110,4 +109,4 @@ def key(part: Part) -> bytes:
 
 def record(part: Part) -> OutRecord:
     """The record of a part."""
-    return key(part), msgspec.json.encode(part, order="deterministic"), _JSON
+    return key(part), msgspec.json.encode(part, order="deterministic"), JSON_HEADERS

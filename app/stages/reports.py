@@ -15,9 +15,7 @@ from app.profiles.belonging import UNTAGGED, Belonging, pack
 from app.profiles.state import Profile
 from app.stages.envelope import Call, Event, Member, Recollect, encode
 from app.stages.records import Work
-from app.topics import Topics, partition_of
-
-_JSON = (("content-type", b"application/json"),)
+from app.topics import JSON_HEADERS, Topics, partition_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ class Reports:
         belonging.sent += 1
         member.version = belonging.sent
         key = account.encode()
-        self._work.emit(self._topic, partition_of(key, self._partitions), (key, encode(member), _JSON))
+        self._work.emit(self._topic, partition_of(key, self._partitions), (key, encode(member), JSON_HEADERS))
 
 
 def _step(application: Application, heard: Heard | None, moved: Moved | None) -> _Step:

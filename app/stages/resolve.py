@@ -22,9 +22,7 @@ from app.stages import envelope, links
 from app.stages.assignments import Assignments, Owner
 from app.stages.dead import dead_record
 from app.stages.records import InRecord, OutRecord, Work
-from app.topics import Topics
-
-_JSON = (("content-type", b"application/json"),)
+from app.topics import JSON_HEADERS, Topics
 
 _BARRED: Owner = b"", -1
 """Whose a message is that is dropped."""
@@ -85,16 +83,16 @@ class ResolveStage:
                 continue
             if owner is None or (pending and self._waits(one[5], owner)):
                 self._mark(one, owner)
-                requests.append((None, self._request(one), _JSON))
+                requests.append((None, self._request(one), JSON_HEADERS))
                 continue
             record, at_ms, id_, kind, name, _, _ = one
             assert record.value is not None
             value = envelope.event(at_ms, id_, kind, name, holds, record.value)
             key, target = owner
             if target in forward:
-                forward[target].append((key, value, _JSON))
+                forward[target].append((key, value, JSON_HEADERS))
             else:
-                forward[target] = [(key, value, _JSON)]
+                forward[target] = [(key, value, JSON_HEADERS)]
         for target in sorted(forward):
             work.outputs[self._topics.profiles_in, target] = forward[target]
         if requests:

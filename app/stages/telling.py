@@ -14,12 +14,10 @@ from app.profiles.members import Members
 from app.profiles.state import Profile
 from app.stages.envelope import Continue, Fact, Recollect, encode
 from app.stages.records import Work
-from app.topics import Topics, partition_of
+from app.topics import JSON_HEADERS, Topics, partition_of
 
 PORTION_MAX = 500
 """How many users are told with one record."""
-
-_JSON = (("content-type", b"application/json"),)
 
 
 class Telling:
@@ -62,7 +60,7 @@ class Telling:
             else:
                 self._fact(id_, account, members, user, values)
         if members.telling:
-            record = (id_.encode(), encode(Continue(account.clock, members.portion)), _JSON)
+            record = (id_.encode(), encode(Continue(account.clock, members.portion)), JSON_HEADERS)
             self._work.emit(self._topics.accounts_in, self._partition, record)
 
     def welcome(self, application: Application, members: Members, user: str) -> None:
@@ -77,7 +75,9 @@ class Telling:
 
     def _to_user(self, user: str, body: Fact | Recollect) -> None:
         key = user.encode()
-        self._work.emit(self._topics.profiles_in, partition_of(key, self._partitions), (key, encode(body), _JSON))
+        self._work.emit(
+            self._topics.profiles_in, partition_of(key, self._partitions), (key, encode(body), JSON_HEADERS)
+        )
 
 
 def _values(application: Application) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from app import configuration
 from app.kafka.producer import Producer
 from app.settings import Settings
 from app.stages import envelope, links
-from app.topics import Topics
+from app.topics import JSON_HEADERS, Topics
 
 
 async def announce(settings: Settings, brokers: str) -> None:
@@ -17,7 +17,7 @@ async def announce(settings: Settings, brokers: str) -> None:
     Accounts come first: what users tell them by new definitions finds these in force.
     """
     topics = Topics(settings.kafka.topic_prefix)
-    headers = (("content-type", b"application/json"),)
+    headers = JSON_HEADERS
     catalog = (None, envelope.catalog(configuration.catalog(settings)), headers)
     rules = (None, links.rules(configuration.identity_rules(settings).link), headers)
     async with Producer(brokers, settings.kafka.security) as producer:

@@ -12,13 +12,13 @@ from app.stages import envelope
 from app.stream.lane import Lane
 from app.stream.store import PartitionStore
 from app.stream.sweep import Sweep
+from app.topics import JSON_HEADERS
 from app.transport.fence import Fence
 
 log = logs.get("timers")
 
 FIRED_PER_TICK_MAX = 2_000
 _FOREVER_MS = (1 << 63) - 1
-_JSON = (("content-type", b"application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Firing:
         fired.passed_ms = max(fired.passed_ms, due[0][0] - 1 if due else until_ms)
         fired.timers.intersection_update(due)
         new = [timer for timer in due if timer not in fired.timers]
-        records = [(profile, envelope.timer(until_ms if at_once else due_ms), _JSON) for due_ms, profile in new]
+        records = [(profile, envelope.timer(until_ms if at_once else due_ms), JSON_HEADERS) for due_ms, profile in new]
         if await self._append(partition, records):
             self._failpoint("after_timers_sent")
             fired.timers.update(new)
@@ -93,7 +93,7 @@ class Firing:
             refresh = envelope.refresh(until_ms)
             read_next, done_next = served.lane.read_next or 0, served.lane.done_next or 0
             stale = fired.sweep.stale(served.store, served.plan_version, read_next=read_next, done_next=done_next)
-            if stale and not await self._append(partition, [(profile, refresh, _JSON) for profile in stale]):
+            if stale and not await self._append(partition, [(profile, refresh, JSON_HEADERS) for profile in stale]):
                 fired.sweep = Sweep()
 
     async def _append(self, partition: int, records: Sequence[Record]) -> bool:

@@ -15,9 +15,8 @@ from app.kafka.producer import Producer
 from app.settings import Security, Settings
 from app.stages import links, regulations
 from app.stages.receipts import Receipt, receipts
-from app.topics import Topics
+from app.topics import JSON_HEADERS, Topics
 
-_JSON = (("content-type", b"application/json"),)
 _NO_LIMIT_MS = 1 << 62
 """Kafka writes a time without a limit as the largest number there is, or as -1."""
 
@@ -51,7 +50,7 @@ async def ask(
         # The receipt first: who is cut off in between sees that it was never decided, and asks again.
         await producer.send({(topics.regulations, 0): [asked]})
         value = links.regulation(id_, kind, now_ms, subject)
-        await producer.send({(topics.identity_links, 0): [(None, value, _JSON)]})
+        await producer.send({(topics.identity_links, 0): [(None, value, JSON_HEADERS)]})
     return id_
 
 

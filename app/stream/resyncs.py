@@ -26,7 +26,7 @@ from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.resyncing import AHEAD_MAX
 from app.stream.firing import Serving
 from app.stream.lane import Lane
-from app.topics import Topics, delivery_group
+from app.topics import JSON_HEADERS, Topics, delivery_group
 from app.transport.fence import Fence
 from app.transport.notes import unsettled
 
@@ -35,7 +35,6 @@ log = logs.get("resyncs")
 TICK_S = 0.2
 LOOK_S = 1.0
 """Before a destination is looked at again that had no room: its senders commit about as often."""
-_JSON = (("content-type", b"application/json"),)
 
 
 class Offsets(Protocol):
@@ -163,4 +162,4 @@ class Resyncs:
     async def _ask(self, portion: _Portion, payloads: int) -> None:
         self._fence.check(portion.partition)
         value = encode(Resync(portion.id, portion.after, payloads if portion.paced else 0))
-        await self._producer.send({(self._source, portion.partition): [(None, value, _JSON)]})
+        await self._producer.send({(self._source, portion.partition): [(None, value, JSON_HEADERS)]})

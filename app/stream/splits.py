@@ -28,13 +28,12 @@ from app.stages.splitting import UnderWay
 from app.stream.firing import Serving
 from app.stream.refolding import LogFold, refold
 from app.stream.store import PartitionStore
-from app.topics import Topics, partition_of
+from app.topics import JSON_HEADERS, Topics, partition_of
 from app.transport.fence import Fence
 
 log = logs.get("splits")
 
 TICK_S = 0.5
-_JSON = (("content-type", b"application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Splits:
             self._fence.check(task.partition)
             key = profile.encode()
             place = self._topics.profiles_in, partition_of(key, self._partitions)
-            await self._producer.send({place: [(key, value, _JSON) for value in values]})
+            await self._producer.send({place: [(key, value, JSON_HEADERS) for value in values]})
             self._failpoint("mid_split")
         self._sent[task.partition, split.id] = served.lane
         folded = found.folded

@@ -92,7 +92,7 @@ OF_ERASURES = [
     Planted(
         "whom an erased one had made gets the events of the new one",
         "app/stages/link.py",
-        "            work.emit(topic, target, (key, back, _JSON))\n",
+        "            work.emit(topic, target, (key, back, JSON_HEADERS))\n",
         "            pass\n",
     ),
     Planted(
