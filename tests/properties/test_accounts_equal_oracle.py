@@ -31,7 +31,7 @@ from tests.oracle.values import same
 from tests.scenarios import Scenario, expected, scenario
 from tests.stages.accounts_world import TOPICS, AccountsWorld
 
-SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "72"))
+SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "36"))
 BLOCKS = 12
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "700000"))
 CRM = "crm"

@@ -21,7 +21,7 @@ from tests.oracle.values import same
 from tests.properties.test_stages_equal_oracle import SHAPES, SMALL, Pipeline
 from tests.scenarios import Scenario, expected, expected_changes, scenario
 
-SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "150"))
+SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "100"))
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "700000"))
 UNIQUE_COUNT = re.compile(r"unique\(property\('[^']*'\)\)\.count\(\)$")
 

@@ -27,7 +27,7 @@ SHAPES = {
 """Faults, and how many partitions. What lags comes to an account in any order."""
 
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "810000"))
-SEEDS = int(os.environ.get("HEADWATER_ACCOUNTS", "5"))
+SEEDS = int(os.environ.get("HEADWATER_ACCOUNTS", "3"))
 
 
 @pytest.mark.parametrize(("faults", "partitions"), SHAPES.values(), ids=SHAPES)
