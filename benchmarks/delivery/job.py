@@ -15,6 +15,7 @@ from app.topics import partition_of
 from benchmarks.bench import Bench, Failed, failures, succeeded
 from benchmarks.cluster import fill
 from benchmarks.delivery import parked
+from benchmarks.delivery.receiver import TAKEN_EVERY
 from benchmarks.delivery.worker import PER_S_MAX, Vendor, delivering, id_of, payload, payloads, prepare, receiving
 from benchmarks.events import PARTITIONS
 from benchmarks.figures import mebibytes, middle, percentile, ratio
@@ -26,6 +27,8 @@ TIMEOUT_S = 600.0
 WARM_SHARE = 0.2
 EVERY_S = 0.005
 """Between two messages to the well destination."""
+PRIMED = TAKEN_EVERY
+"""Messages that wait when the worker starts; once they are through, it has its partitions."""
 SETTLING_S = 5
 WAITING = 20_000
 """Messages that the sick destination has waiting: more than go out in the whole time."""
@@ -80,20 +83,22 @@ async def beside(bench: Bench, sick: Vendor | None, name: str, seconds: int) -> 
     """Milliseconds from handing a message to the producer to its arrival at the well vendor, beside a sick one."""
     place, count = bench.place(name), int((SETTLING_S + seconds) / EVERY_S)
     vendors = {"crm": Vendor("well", 1, PER_S_MAX)} | ({"sick": sick} if sick else {})
-    async with receiving(place, count) as (receiver, address):
+    async with receiving(place, PRIMED + count) as (receiver, address):
         topics = await prepare(bench, name, place, address, vendors)
         if sick:
             await fill(bench.brokers, topics.destination("sick"), payloads("sick", WAITING))
+        await fill(bench.brokers, topics.destination("crm"), payloads("crm", PRIMED))
         async with delivering(bench, place):
-            sent = await load(bench.brokers, topics.destination("crm"), count)
+            await receiver.wait_for("taken", TIMEOUT_S)
+            sent = await load(bench.brokers, topics.destination("crm"), range(PRIMED, PRIMED + count))
             await receiver.wait_for("done", TIMEOUT_S)
     lines = (line.split() for line in (place / "arrived.log").read_text().splitlines())
     arrived = {id_: float(at_s) for id_, at_s in lines}
-    settled = sent[id_of("crm", 0)] + SETTLING_S
+    settled = min(sent.values()) + SETTLING_S
     return [(arrived[id_] - at_s) * 1e3 for id_, at_s in sent.items() if at_s >= settled]
 
 
-async def load(brokers: str, topic: str, count: int) -> dict[str, float]:
+async def load(brokers: str, topic: str, numbers: range) -> dict[str, float]:
     """Produces at an even pace; when each message was handed over."""
     producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", linger_ms=0)
     await producer.start()
@@ -101,8 +106,8 @@ async def load(brokers: str, topic: str, count: int) -> dict[str, float]:
     acks = []
     try:
         began_s = time.monotonic()
-        for number in range(count):
-            await asyncio.sleep(began_s + number * EVERY_S - time.monotonic())
+        for at, number in enumerate(numbers):
+            await asyncio.sleep(began_s + at * EVERY_S - time.monotonic())
             key, value = payload("crm", number)
             sent[id_of("crm", number)] = time.monotonic()
             acks.append(await producer.send(topic, value, key=key, partition=partition_of(key, PARTITIONS)))
