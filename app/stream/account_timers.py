@@ -11,6 +11,7 @@ from app.observability import logs
 from app.stages.account_timers import AccountGate
 from app.stream.firing import Fired, Firing, Serving
 from app.stream.passed import Passed
+from app.stream.ticking import for_ever
 
 log = logs.get("timers")
 
@@ -50,12 +51,8 @@ class AccountPump:
 
     async def run(self) -> None:
         """For ever. A broker that does not answer makes timers late, no more."""
-        while True:
-            await self._passed.moved(TICK_S)
-            try:
-                await self.tick()
-            except Exception as error:
-                log.warning("timers of accounts could not be fired and are tried again", error=repr(error))
+        failed = "timers of accounts could not be fired and are tried again"
+        await for_ever(lambda: self._passed.moved(TICK_S), self.tick, log, failed)
 
     async def tick(self) -> None:
         """Ask how far the users are, then fire what is due by then. Who has no definition of accounts does not ask."""

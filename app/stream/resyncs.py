@@ -26,6 +26,7 @@ from app.stages.meta import CATALOG_KEY, Meta
 from app.stages.resyncing import AHEAD_MAX
 from app.stream.firing import Serving
 from app.stream.lane import Lane
+from app.stream.ticking import for_ever
 from app.topics import JSON_HEADERS, Topics, delivery_group
 from app.transport.fence import Fence
 from app.transport.notes import unsettled
@@ -88,12 +89,8 @@ class Resyncs:
 
     async def run(self) -> None:
         """For ever. What goes wrong makes a resync late, no more."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                await self.tick()
-            except Exception as error:
-                log.warning("new connections could not be told and are tried again", error=repr(error))
+        failed = "new connections could not be told and are tried again"
+        await for_ever(lambda: asyncio.sleep(TICK_S), self.tick, log, failed)
 
     async def tick(self) -> None:
         """Ask for every portion that there is room for."""

@@ -28,6 +28,7 @@ from app.stages.splitting import UnderWay
 from app.stream.firing import Serving
 from app.stream.refolding import LogFold, refold
 from app.stream.store import PartitionStore
+from app.stream.ticking import for_ever
 from app.topics import JSON_HEADERS, Topics, partition_of
 from app.transport.fence import Fence
 
@@ -70,12 +71,8 @@ class Splits:
 
     async def run(self) -> None:
         """For ever. What goes wrong makes a split late, no more."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                await self.tick()
-            except Exception as error:
-                log.warning("a split could not be carried out and is tried again", error=repr(error))
+        failed = "a split could not be carried out and is tried again"
+        await for_ever(lambda: asyncio.sleep(TICK_S), self.tick, log, failed)
 
     async def tick(self) -> None:
         """Carry out what is under way."""

@@ -13,6 +13,7 @@ from app.stages.timers import SourceProgress, TimerGate
 from app.stream.firing import Fired, Firing, Serving
 from app.stream.lane import Lane
 from app.stream.passed import Passed
+from app.stream.ticking import for_ever
 from app.topics import Topics
 
 log = logs.get("timers")
@@ -71,12 +72,7 @@ class TimerPump:
 
     async def run(self) -> None:
         """For ever. A broker that does not answer makes timers late, no more."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                await self.tick()
-            except Exception as error:
-                log.warning("timers could not be fired and are tried again", error=repr(error))
+        await for_ever(lambda: asyncio.sleep(TICK_S), self.tick, log, "timers could not be fired and are tried again")
 
     async def tick(self) -> None:
         """Ask how far the log is, then fire what is due by then."""
