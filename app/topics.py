@@ -118,6 +118,11 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+def stream_group(topics: Topics) -> str:
+    """The stream workers' consumer group."""
+    return f"{topics.prefix}headwater.stream"
+
+
 def delivery_group(topics: Topics) -> str:
     """The senders' consumer group; whoever makes payloads in bulk looks how far it is."""
     return f"{topics.prefix}headwater.delivery"

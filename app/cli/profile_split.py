@@ -29,8 +29,7 @@ from app.stages.link_state import Answer
 from app.stages.splitting import left_of, taken_of
 from app.stream.lookup import Found, look_up
 from app.stream.refolding import LogFold, refold
-from app.stream.runtime import group_of
-from app.topics import JSON_HEADERS, Topics, partition_of
+from app.topics import JSON_HEADERS, Topics, partition_of, stream_group
 
 POLL_S = 0.2
 UNSAID = CONDITION, FACT
@@ -156,7 +155,7 @@ class Splitter:
 
     async def _applied(self, admin: Admin, place: tuple[str, int], start: int, name: str) -> None:
         """Return once an import has been applied."""
-        key_part, group = name.encode(), group_of(self._settings)
+        key_part, group = name.encode(), stream_group(self._topics)
         async for record in self._followed(*place, start):
             if record.value is None or key_part not in record.value:
                 continue

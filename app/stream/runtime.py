@@ -38,7 +38,7 @@ from app.stream.state_engine import Home, StateEngine
 from app.stream.store import StoreBudget, StoreShare
 from app.stream.timers import TimerPump
 from app.stream.topology import add_agents
-from app.topics import Topics
+from app.topics import Topics, stream_group
 from app.transport.apps import AppOptions, BatchApp
 from app.transport.batches import TP
 from app.transport.fence import Fence
@@ -46,11 +46,6 @@ from app.transport.fence import Fence
 log = logs.get("stream")
 
 EXIT_FAILED = 1
-
-
-def group_of(settings: Settings) -> str:
-    """The stream's consumer group."""
-    return f"{settings.kafka.topic_prefix}headwater.stream"
 
 
 async def run(settings: Settings, options: WorkerOptions) -> int:
@@ -79,7 +74,7 @@ class Runtime:
         self.lanes = Lanes(self._lane)
         self.app = BatchApp(
             AppOptions(
-                group=group_of(settings),
+                group=stream_group(self.topics),
                 instance=options.name,
                 brokers=options.brokers,
                 data_dir=options.data_dir / options.name,
@@ -92,7 +87,7 @@ class Runtime:
         self.engines: dict[TP, ComputeEngine] = {}
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.failed: dict[TP, str] = {}
-        group = group_of(settings)
+        group = stream_group(self.topics)
         self.restores = Restores(self.topics, self.admin, self.reader, self.clock, group, self.observed.restoring)
         self.knowledge = Knowledge(self.topics, self.admin, group, self.lanes.get)
         self.turn = asyncio.Lock()
@@ -115,7 +110,7 @@ class Runtime:
         add_agents(self.app, self.topics, self.lanes)
         stack.push_async_callback(self._stop)
         await self.app.start()
-        log.info("started", health=address, group=group_of(self.settings))
+        log.info("started", health=address, group=stream_group(self.topics))
         users, accounts = self._pumps()
         splits = Splits(
             self.topics, self.settings.kafka.partitions, self.admin, self.reader, self.producer, self.fence,
@@ -143,7 +138,7 @@ class Runtime:
         return EXIT_FAILED
 
     def _pumps(self) -> tuple[TimerPump, AccountPump]:
-        topics, partitions, group = self.topics, self.settings.kafka.partitions, group_of(self.settings)
+        topics, partitions, group = self.topics, self.settings.kafka.partitions, stream_group(self.topics)
         firing = [Firing(each.source, self.producer, self.fence, _failpoint) for each in (self.users, self.accounts)]
         passed = Passed(
             topics, partitions, self.admin, group, others_ask=lambda: len(self._serving(self.accounts)) < partitions
@@ -319,7 +314,7 @@ class Runtime:
     async def _start_of(self, tp: TP) -> int:
         """The offset from which the group reads a partition; what is before its first record has been deleted."""
         place = (tp.topic, tp.partition)
-        committed = await self.admin.committed(group_of(self.settings), [place])
+        committed = await self.admin.committed(stream_group(self.topics), [place])
         starts = await self.admin.beginning_offsets([place])
         return max(committed[place] or 0, starts[place])
 

@@ -27,9 +27,8 @@ from app.observability import failpoints, run_file
 from app.profiles.store import PROFILE, TIMER
 from app.settings import Settings
 from app.stream.collected import collected
-from app.stream.runtime import group_of
 from app.stream.store import PartitionStore, StoreBudget, StoreShare
-from app.topics import Collection, Topics
+from app.topics import Collection, Topics, stream_group
 
 READY_S = 120.0
 REST_S = 120.0
@@ -168,7 +167,7 @@ class Deployment:
         places = [(topic, p) for topic in names for p in self._each()]
         places.append((self.topics.identity_links, 0))
         ends = await self.admin.end_offsets(places)
-        committed = await self.admin.committed(group_of(self.settings), places)
+        committed = await self.admin.committed(stream_group(self.topics), places)
         return sum(ends[place] - (committed[place] or 0) for place in places)
 
     async def appended(self) -> int:
