@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.embedded.jars import BROKER_LOCK
-from benchmarks import count, latency, restore, stages
+from benchmarks import count, identity, latency, restore, stages
 from benchmarks.bench import Bench, Status
 from benchmarks.cluster import delete_topics
 from benchmarks.delivery import job as delivery
@@ -24,7 +24,7 @@ from benchmarks.shop import growth
 from benchmarks.shop import job as shop
 from benchmarks.toolchain import cache_directory
 
-SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile", "delivery")
+SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile", "identity", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Size:
     warm_events: int
     latency_s: int
     profiles: int
+    identified: int
+    live_s: int
     rounds: int
     messages: int
     neighbour_s: int
@@ -43,12 +45,12 @@ class Size:
 
 
 FULL = Size(
-    events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, rounds=3, messages=40_000,
-    neighbour_s=20, shop_events=300_000, shop_warm_events=60_000,
+    events=500_000, warm_events=100_000, latency_s=30, profiles=500_000, identified=120_000, live_s=60,
+    rounds=3, messages=40_000, neighbour_s=20, shop_events=300_000, shop_warm_events=60_000,
 )  # fmt: skip
 QUICK = Size(
-    events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, rounds=1, messages=2_000,
-    neighbour_s=2, shop_events=20_000, shop_warm_events=5_000,
+    events=40_000, warm_events=10_000, latency_s=5, profiles=20_000, identified=6_000, live_s=15,
+    rounds=1, messages=2_000, neighbour_s=2, shop_events=20_000, shop_warm_events=5_000,
 )  # fmt: skip
 
 
@@ -116,6 +118,8 @@ async def sections(bench: Bench, only: Sequence[str], size: Size) -> AsyncIterat
         yield "latency", await latency.run(bench, seconds=size.latency_s)
     if "restore" in only:
         yield "restore", await restore.run(bench, count=size.profiles)
+    if "identity" in only:
+        yield "identity", await identity.run(bench, messages=size.identified, live_s=size.live_s)
     if "delivery" in only:
         yield "delivery", await delivery.run(bench, messages=size.messages, seconds=size.neighbour_s)
     for engine in bench.engines:
@@ -159,6 +163,8 @@ async def main(arguments: argparse.Namespace) -> None:
         warm_events=min(default.warm_events, events),
         latency_s=default.latency_s,
         profiles=default.profiles,
+        identified=default.identified,
+        live_s=default.live_s,
         rounds=arguments.rounds or default.rounds,
         messages=default.messages,
         neighbour_s=default.neighbour_s,

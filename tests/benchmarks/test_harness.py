@@ -25,7 +25,7 @@ from benchmarks.toolchain import JARS_LOCK, QUIX_REQUIREMENTS
 from benchmarks.verify import faults, read_order
 
 SEED = 7
-SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile", "delivery")
+SECTIONS = ("count", "shop", "growth", "latency", "restore", "profile", "identity", "delivery")
 
 
 # ─ events and truth ─
