@@ -19,9 +19,13 @@ class InvalidPayload(HeadwaterError):
 
 
 class Computation(msgspec.Struct, frozen=True):
-    """What the payload tells of: a definition's answer, or an erasure, whose id is the regulation's."""
+    """What the payload tells of: a definition's answer, or an erasure, whose id is the regulation's.
 
-    class_: Literal["audience", "trait", "erasure"] = msgspec.field(name="class")
+    Journeys are not made here, but delivered: what another system made, or what was recorded of it. A step of a journey
+    of the first generation looks like an audience whose key begins with `j_o_`.
+    """
+
+    class_: Literal["audience", "trait", "journey_step", "erasure"] = msgspec.field(name="class")
     id: str
     key: str
 
@@ -50,23 +54,43 @@ class Payload(msgspec.Struct, frozen=True):
         return self.computation.class_ == "erasure"
 
     @property
-    def kind(self) -> Literal["entered", "exited", "computed", "erased"]:
-        """Raises InvalidPayload where a membership is anything but true or false: that is not the same as false."""
+    def is_journey(self) -> bool:
+        return self.computation.class_ == "journey_step" or self.computation.key.startswith("j_o_")
+
+    @property
+    def kind(self) -> Literal["entered", "exited", "computed", "reached", "erased"]:
+        """`reached` is a step of a journey that events started: an event, and nobody's membership.
+
+        Raises InvalidPayload where a membership is anything but true or false: that is not the same as false.
+        """
         if self.is_erasure:
             return "erased"
         if self.computation.class_ == "trait":
             return "computed"
+        if self.is_journey and self.is_track and "journey_metadata" in self.fields:
+            return "reached"
         if not isinstance(self.value, bool):
             raise InvalidPayload(f"{self.id}: a membership that is neither true nor false")
         return "entered" if self.value else "exited"
 
     @property
+    def name(self) -> str:
+        """What the mapping called the membership or the trait: the first field's name; empty where there is none."""
+        return self._told[0]
+
+    @property
     def value(self) -> object:
-        """The membership or the trait's value, whatever name the mapping gave it: the first field."""
-        if self.call.get("type") == "track":
-            named = f"{self.computation.class_}_key"
-            return next((value for name, value in _items(self.call, "properties") if name != named), None)
-        return next((value for _, value in _items(self.call, "traits")), None)
+        """The membership, the trait's value, or what a journey's step tells."""
+        value = self._told[1]
+        # One of the pages that describe journeys has the membership as text.
+        return value == "true" if self.is_journey and value in ("true", "false") else value
+
+    @property
+    def _told(self) -> tuple[str, object]:
+        if not self.is_track:
+            return next(iter(_items(self.call, "traits")), ("", None))
+        named = "trait_key" if self.computation.class_ == "trait" else "audience_key"
+        return next((item for item in _items(self.call, "properties") if item[0] != named), ("", None))
 
     @property
     def is_track(self) -> bool:

@@ -63,3 +63,33 @@ def test_anything_else_is_refused_by_name(value):
 
 def test_unknown_fields_are_let_be():
     assert parse_payload(orjson.dumps(orjson.loads(GOOD) | {"more": 1})).sequence == 3
+
+
+def journey(call, *, class_="journey_step", key="j_o_welcome"):
+    value = orjson.loads(GOOD) | {"computation": {"class": class_, "id": "aud_7", "key": key}, "payload": call}
+    return parse_payload(orjson.dumps(value))
+
+
+@pytest.mark.parametrize("class_", ["audience", "journey_step"])
+@pytest.mark.parametrize(
+    ("told", "kind"), [(True, "entered"), (False, "exited"), ("true", "entered"), ("false", "exited")]
+)
+def test_a_step_of_a_first_generation_journey_reads_as_an_audience_even_where_it_is_text(class_, told, kind):
+    identify = {"type": "identify", "userId": "u-17", "traits": {"recent_buyer": told}}
+    track = {"type": "track", "userId": "u-17", "event": "Audience Entered",
+             "properties": {"audience_key": "j_o_welcome", "recent_buyer": told}}  # fmt: skip
+    for call in (identify, track):
+        read = journey(call, class_=class_)
+        assert (read.kind, read.name, read.value) == (kind, "recent_buyer", kind == "entered")
+
+
+def test_text_is_no_membership_of_an_audience_that_is_no_journey():
+    read = journey({"type": "identify", "traits": {"vip": "true"}}, class_="audience", key="vip")
+    with pytest.raises(InvalidPayload, match="neither true nor false"):
+        _ = read.kind
+
+
+def test_a_step_of_a_journey_that_events_start_is_an_event_and_no_membership():
+    properties = {"journey_context": {"cart": 12}, "journey_metadata": {"journey_id": "j", "epoch_id": "e"}}
+    read = journey({"type": "track", "userId": "u-17", "event": "Cart left", "properties": properties}, key="cart")
+    assert (read.kind, read.event, read.fields) == ("reached", "Cart left", properties)

@@ -69,13 +69,13 @@ def _configured(name: str, settings: bytes) -> Configured:
 
 
 def payload(short: dict[str, Any]) -> Payload:
-    """From a short form: `id` and either `call`, or `kind` (entered, exited, computed, erased), `ids`, and perhaps
-    `track`, `key` (vip), `value`, `name` (what the mapping made of the key) and `traits` that go along."""
+    """From a short form: `id`, perhaps `key` (vip) and `class`; and either `call`, or `kind` (entered, exited,
+    computed, erased), `ids`, and perhaps `track`, `value`, `name` (what the mapping made of the key) and `traits`."""
     return parse_payload(orjson.dumps(record(short)))
 
 
 def record(short: dict[str, Any]) -> dict[str, Any]:
-    class_ = {"computed": "trait", "erased": "erasure"}.get(short.get("kind", ""), "audience")
+    class_ = short.get("class") or {"computed": "trait", "erased": "erasure"}.get(short.get("kind", ""), "audience")
     key = short.get("key", "vip")
     return {
         "id": short["id"],

@@ -369,6 +369,31 @@ def test_a_payload_of_nobody_is_filtered_or_sent_and_never_an_error(name):
             assert place in (Reason.NO_IDENTIFIER, Reason.UNSUPPORTED_CALL)
 
 
+JOURNEYS = [
+    {"type": "identify", "traits": {"recent_buyer": "true", "email": "ana@example.com"}},
+    {"type": "track", "event": "Audience Exited", "properties": {"audience_key": "j_o_7", "recent_buyer": False}},
+    {"type": "track", "event": "Cart left", "properties": {
+        "journey_context": {"cart": {"total": 12, "skus": ["a", "b"]}},
+        "journey_metadata": {"journey_id": "jrn_1", "epoch_id": "e-1"},
+    }},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", JOURNEYS)
+@pytest.mark.parametrize("name", SENDERS)
+def test_steps_of_journeys_that_others_made_are_sent_or_filtered(name, call):
+    whose = {"userId": "u-17", "context": {"traits": {"email": "ana@example.com"}}}
+    step = payload(
+        {"id": "00000000-0000-5000-8000-000000000001", "class": "journey_step", "key": "j_o_7", "call": call | whose}
+    )
+    done = configured(name).place(step)
+    if isinstance(done, Place):
+        told = talk(configured(name), [step], [], now_s=1)
+        assert told.requests or isinstance(told.outcome, Rejected)
+    else:
+        assert done in (Reason.NO_IDENTIFIER, Reason.UNSUPPORTED_CALL)
+
+
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_call_that_it_does_not_know_is_filtered(name):
     destination = DESTINATIONS[name]

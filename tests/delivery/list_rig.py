@@ -137,7 +137,7 @@ class ListRig:
             failpoint=lambda name: None,
             account=self.account,
         )  # fmt: skip
-        intervals = {"vip": interval_s, "other": interval_s}
+        intervals = dict.fromkeys(("vip", "other", "j_o_7"), interval_s)
         self.lane = ListLane("ads", configured, intervals, around, ListLaneSettings(), topics=Topics())
         self.lane.assign(0, 0)
 

@@ -99,7 +99,7 @@ def sick_are_bounded(sick: Mapping[str, Sick]) -> None:
 
 @pytest.mark.timeout(180)
 async def test_a_well_destination_does_not_feel_the_sick_ones() -> None:
-    for tries_left in (1, 0):
+    for tries_left in (2, 1, 0):
         alone, beside = await both(WINDOWS)
         sick_are_bounded(beside.sick)
         if excess_ms(alone, beside) <= NOISE_MS or not tries_left:

@@ -263,6 +263,27 @@ def test_additive_only_never_takes_anybody_off() -> None:
     jumping(main())
 
 
+def test_from_a_journeys_list_nobody_is_taken_and_steps_that_are_events_are_dead_letters() -> None:
+    async def main() -> None:
+        vendor = ListVendor()
+        rig = ListRig(vendor, interval_s=60)
+        journey = {"class": "journey_step", "id": definition_id("audience", "vip"), "key": "j_o_7"}
+        event = {"type": "track", "userId": "p1", "event": "Cart left", "properties": {"journey_metadata": {}}}
+        async with serving(rig):
+            await rig.lane.take(0, [told(0, "p0", inside=True, email="0@x.org", computation=journey)])
+            await asyncio.sleep(100)
+            await rig.lane.take(0, [told(1, "p0", inside=False, computation=journey),
+                                    told(2, "p1", inside=True, payload=event, computation=journey)])  # fmt: skip
+            await asyncio.sleep(200)
+            assert vendor.lists == {"l1": {"0@x.org"}}
+            assert rig.view().to_remove == 0
+            assert [one["error"]["message"] for one in rig.dead] == [
+                "p1-2: only memberships go to a list, not what was reached"
+            ]
+
+    jumping(main())
+
+
 def test_a_step_that_may_or_may_not_have_been_written_is_read_back() -> None:
     async def main() -> None:
         vendor = ListVendor()

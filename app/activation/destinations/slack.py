@@ -23,7 +23,9 @@ from app.activation.settings import Rule
 from app.activation.template import check_template, filled, named, values
 
 URL = re.compile(r"https://hooks\.slack(-gov)?\.com/(services|workflows)/[A-Za-z0-9/_-]+")
-VERBS = {"entered": "entered {key}", "exited": "left {key}", "computed": "has {key} = {value}"}
+VERBS = {
+    "entered": "entered {key}", "exited": "left {key}", "computed": "has {key} = {value}", "reached": "{event} ({key})",
+}  # fmt: skip
 CLOSED = (403, 404, 410)
 """The app may not post, the channel or the webhook is gone, the channel is archived: somebody has to look."""
 

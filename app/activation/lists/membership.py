@@ -30,16 +30,18 @@ class Told:
     """None: nobody that the vendor could know."""
     absorbed: tuple[str, ...] = ()
     """Profiles that are part of this one."""
+    stays: bool = False
+    """On the list, whoever leaves: a journey's only grows."""
 
 
 def told_of(payload: Payload, member: Member | None) -> Told:
     """Raises InvalidPayload: it is no membership."""
-    if payload.computation.class_ != "audience":
-        raise InvalidPayload(f"{payload.id}: only audiences go to a list")
-    name = next(iter(payload.fields), payload.computation.key)
+    if payload.kind not in ("entered", "exited"):
+        raise InvalidPayload(f"{payload.id}: only memberships go to a list, not what was {payload.kind}")
     return Told(
-        payload.computation.id.encode(), payload.computation.key, name, payload.profile, payload.at_ms,
-        payload.sequence, payload.kind == "entered", member, payload.absorbed,
+        payload.computation.id.encode(), payload.computation.key, payload.name or payload.computation.key,
+        payload.profile, payload.at_ms, payload.sequence, payload.kind == "entered", member, payload.absorbed,
+        payload.is_journey,
     )  # fmt: skip
 
 
@@ -55,7 +57,8 @@ def tell(draft: Draft, told: Told, now_ms: int) -> bool:
     if known is not None and (told.at_ms, told.sequence) < (known.at_ms, known.sequence):
         return False
     if not told.entered:
-        _leave(draft, told.list, told.profile)
+        if not told.stays:
+            _leave(draft, told.list, told.profile)
         return True
     if told.member is None:
         return True
