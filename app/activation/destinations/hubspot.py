@@ -11,25 +11,21 @@ Not verified: whether an event's uuid is used to drop repeats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from app.activation.destination import Destination, Limits, Request, Secret, post
 from app.activation.fields import lower_snake, texts
 from app.activation.hashing import email_of
-from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, Retry, by_index, by_status
+from app.activation.hubspot_api import HOST, check, judged, token
+from app.activation.outcome import Delivered, Outcome, Reason, Rejected, Response, by_index
 from app.activation.payload import JsonObject, Payload
-from app.activation.reply import dig, json_of, json_or_none, objects, word
+from app.activation.reply import dig, json_of, objects
 from app.activation.reply import texts as texts_at
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow, refresh_token
 
-HOST = "https://api.hubapi.com"
-THROTTLED = 429
 NO_CONTENT = 204
-WAIT_S = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0, "DAILY": 3600.0}
-"""A day's quota ends at midnight of the account's time zone, which we do not know: asked again every hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +36,6 @@ class Settings:
     refresh_token: Annotated[Secret | None, Rule("The refresh token that the account gave it.")] = None
     hub_id: Annotated[str | None, Rule("The account's id, for custom events.")] = None
     id_property: Annotated[str, Rule("The unique property that holds the e-mail address.")] = "email"
-
-
-def check(settings: Settings) -> Mapping[str, str]:
-    app = [part is not None for part in (settings.client_id, settings.client_secret, settings.refresh_token)]
-    sound = not any(app) if settings.access_token is not None else all(app)
-    return {} if sound else {"access_token": "expected either this or client_id, client_secret and refresh_token"}
-
-
-def token(settings: Settings) -> TokenFlow | None:
-    if settings.client_id is None or settings.client_secret is None or settings.refresh_token is None:
-        return None
-    url = f"{HOST}/oauth/v1/token"
-    return refresh_token(url, settings.client_id, settings.client_secret, settings.refresh_token)
 
 
 def key(payload: Payload, settings: Settings) -> str | None:
@@ -77,9 +60,7 @@ def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Reques
 
 
 def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
-    outcome = by_status(response, now_s)
-    if response.status == THROTTLED and isinstance(outcome, Retry) and outcome.after_s is None:
-        return Retry(Reason.THROTTLED, WAIT_S.get(word(json_or_none(response), "policyName"), 10.0))
+    outcome = judged(response, now_s)
     if not isinstance(outcome, Delivered) or response.status == NO_CONTENT or not response.body:
         return outcome
     reply = json_of(response)

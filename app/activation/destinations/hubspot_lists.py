@@ -9,13 +9,14 @@ Sources: developers.hubspot.com lists v3, CRM batch read and upsert (2026-08).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
 from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, post, send
 from app.activation.hashing import email_of
+from app.activation.hubspot_api import HOST, check, judged, token
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
 from app.activation.outcome import (
     Delivered,
@@ -23,22 +24,17 @@ from app.activation.outcome import (
     Reason,
     Rejected,
     Response,
-    Retry,
     by_index,
-    by_status,
     unreadable,
 )  # fmt: skip
 from app.activation.payload import Payload
 from app.activation.reply import json_of, json_or_none, objects, texts, word
 from app.activation.settings import Rule
-from app.activation.token import TokenFlow, refresh_token
 
-HOST = "https://api.hubapi.com"
 CONTACTS, LISTS = f"{HOST}/crm/v3/objects/contacts", f"{HOST}/crm/v3/lists"
-THROTTLED, NOT_FOUND = 429, 404
+NOT_FOUND = 404
 MEMBERS_MAX = 100
 """Of one look-up."""
-WAIT_S = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0, "DAILY": 3600.0}
 TAKEN = "ILS.DUPLICATE_LIST_NAMES"
 
 
@@ -50,29 +46,9 @@ class Settings(ListSettings):
     refresh_token: Annotated[Secret | None, Rule("The refresh token that the account gave it.")] = None
 
 
-def check(settings: Settings) -> Mapping[str, str]:
-    app = [part is not None for part in (settings.client_id, settings.client_secret, settings.refresh_token)]
-    sound = not any(app) if settings.access_token is not None else all(app)
-    return {} if sound else {"access_token": "expected either this or client_id, client_secret and refresh_token"}
-
-
-def token(settings: Settings) -> TokenFlow | None:
-    if settings.client_id is None or settings.client_secret is None or settings.refresh_token is None:
-        return None
-    url = f"{HOST}/oauth/v1/token"
-    return refresh_token(url, settings.client_id, settings.client_secret, settings.refresh_token)
-
-
 def member(payload: Payload, settings: Settings) -> Member | None:
     email = email_of(payload)
     return Member(email, (email,)) if email is not None else None
-
-
-def judged(response: Response, now_s: float) -> Outcome:
-    outcome = by_status(response, now_s)
-    if response.status == THROTTLED and isinstance(outcome, Retry) and outcome.after_s is None:
-        return Retry(Reason.THROTTLED, WAIT_S.get(word(json_or_none(response), "policyName"), 10.0))
-    return outcome
 
 
 def make(name: ListName, members: Sequence[Member], settings: Settings, attempt: Attempt) -> Made:
