@@ -94,7 +94,7 @@ class Door:
         try:
             await self._exchanges.turn()
             heard, sent_s = _Listening(begin(self._exchanges.attempt())), self._clock.monotonic_s()
-            ended = await self._exchanges.carry(heard.talk(), lambda: True)
+            ended = await self._exchanges.carry(heard.talk(), lambda: True, self._account)
         except BaseException:
             self.unused(probe)
             raise

@@ -205,6 +205,49 @@ def json_of(value: object, status: int = 200) -> Response:
     return Response(status, {}, orjson.dumps(value))
 
 
+WORKS_S = 60.0
+
+
+class Slow(Responsys):
+    """Each job takes a minute; nothing goes wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(1, [])
+        self.bad, self.fates, self.begun_s = set[int](), [], list[float]()
+        self.at_once = self.at_once_max = 0
+
+    async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        await asyncio.sleep(1.0)
+        self.at_once -= 1
+        now_s = asyncio.get_running_loop().time()
+        if b"auth_type" in request.body:
+            return json_of({"authToken": "t"})
+        if request.method == "GET":
+            job = self.jobs[int(self.asked(str(request.url)))]
+            return json_of(self.working() if now_s < job.until_s else self.done("", job.values))
+        self.begun_s.append(now_s)
+        self.jobs.append(Job("done", now_s + WORKS_S, [int(str(value)) for _, value in self.items(request.body)]))
+        return self.accepted(str(len(self.jobs) - 1))
+
+
+def test_while_a_job_is_waited_for_others_are_begun_and_no_more_requests_are_under_way() -> None:
+    async def main() -> None:
+        vendor = Slow()
+        made = Rig(configured("responsys_batch"), vendor.deliver, clock=LoopClock(), settings=SETTINGS)
+        count = 10 * 200
+        made.sender.assign(0, 0)
+        async with running(made):
+            await made.sender.take(0, [change(number, number) for number in range(count)])
+            await made.settled(0, count, timeout_s=3_600)
+        assert 10 <= len(vendor.begun_s) <= 13
+        assert vendor.begun_s[-1] - vendor.begun_s[0] < WORKS_S
+        assert vendor.at_once_max == 3
+
+    run_jumping(main())
+
+
 @pytest.mark.parametrize(("name", "kind"), [("klaviyo", Klaviyo), ("zendesk", Zendesk), ("responsys_batch", Responsys)])
 def test_each_item_comes_to_what_became_of_its_job(name: str, kind: type[Vendor]) -> None:
     seed = int(os.environ.get("SEED", random.randrange(2**32)))

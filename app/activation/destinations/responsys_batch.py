@@ -89,7 +89,7 @@ DESTINATION = Destination(
     settings=Settings,
     account=("api_url", "username"),
     limits=Limits(
-        requests_per_s=3, in_flight_max=3, batch_items_max=RECORDS_MAX, body_bytes_max=BODY_BYTES_MAX,
+        requests_per_s=3, in_flight_max=3, jobs_max=10, batch_items_max=RECORDS_MAX, body_bytes_max=BODY_BYTES_MAX,
         reply_bytes_max=1_000_000,
     ),
     calls=("identify",),

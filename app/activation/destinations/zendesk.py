@@ -196,7 +196,7 @@ DESTINATION = Destination(
     account=("subdomain",),
     limits=Limits(requests_per_s=50, in_flight_max=10),
     limits_for=lambda limits, settings: (
-        replace(limits, batch_items_max=100, reply_bytes_max=1_000_000) if settings.bulk else limits
+        replace(limits, jobs_max=10, batch_items_max=100, reply_bytes_max=1_000_000) if settings.bulk else limits
     ),
     key=key,
     group=group,
