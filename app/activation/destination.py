@@ -43,6 +43,8 @@ class Limits:
     """Of all workers together; each takes its share by the partitions it holds."""
     in_flight_max: int = 10
     """Requests at once."""
+    jobs_max: int = 0
+    """Jobs of the vendor's that a worker waits for beside them: nothing of theirs is under way meanwhile."""
     batch_items_max: int = 1
     body_bytes_max: int = MIB
     """Of one request; a batch above it is halved, a single payload above it is rejected."""
@@ -50,6 +52,11 @@ class Limits:
     """Whole request, reply included."""
     reply_bytes_max: int | None = None
     """How much of a reply is read where it names each item; None: what is usual."""
+
+    @property
+    def batches_max(self) -> int:
+        """Batches that a worker has begun and not ended."""
+        return self.in_flight_max + self.jobs_max
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Generator, Sequence
 from typing import Protocol
 
+from app.activation import polling
 from app.activation.destination import Attempt, Conversation, Request, Secret, get, send
 from app.activation.outcome import (
     Delivered,
@@ -29,6 +30,8 @@ from app.activation.reply import dig, json_of, json_or_none, objects, word
 HOST = "https://a.klaviyo.com/api"
 GONE, NOT_FOUND, BAD_REQUEST = 410, 404, 400
 POLLS_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 60.0, 120.0, 120.0, 120.0)
+COMPLETE = "complete"
+ENDED = {COMPLETE, "failed", "cancelled"}
 POINTER = re.compile(r"/(?:profiles|events-bulk-create)/data/(\d+)")
 IDENTIFIERS = ("external_id", "email")
 JSON_API = "application/vnd.api+json"
@@ -98,23 +101,33 @@ def import_profiles(
     if not isinstance(outcome, Delivered):
         return outcome
     id_ = word(json_of(response), "data", "id")
-    for wait_s in POLLS_S:
-        response = yield ask(f"{HOST}/profile-bulk-import-jobs/{id_}", settings, wait_s)
-        told = dig(json_or_none(response), "data", "attributes")
-        match word(told, "status"):
-            case "complete":
-                failed = dig(told, "failed_count")
-                return (yield from _refused(id_, profiles, failed, settings, attempt)) if failed else outcome
-            case "failed" | "cancelled":
-                return Retry(Reason.SERVER_ERROR)
-    return Retry(Reason.TIMEOUT)
+    if not id_:
+        return unreadable()
+    url = f"{HOST}/profile-bulk-import-jobs/{id_}"
+    ended = yield from polling.ended(
+        lambda after_s: ask(url, settings, after_s),
+        lambda reply: word(_attributes(reply), "status") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return ended
+    told = _attributes(ended)
+    if word(told, "status") != COMPLETE:
+        return Retry(Reason.SERVER_ERROR)
+    failed = dig(told, "failed_count")
+    return (yield from _refused(url, profiles, failed, settings, attempt)) if failed else outcome
+
+
+def _attributes(response: Response) -> object:
+    return dig(json_or_none(response), "data", "attributes")
 
 
 def _refused(
-    id_: str, profiles: Sequence[JsonObject], count: object, settings: Account, attempt: Attempt
+    url: str, profiles: Sequence[JsonObject], count: object, settings: Account, attempt: Attempt
 ) -> Conversation:
     """Whom the job could not take, where all of them are told; else nobody can say, and each has to go alone."""
-    told = yield from pages(f"{HOST}/profile-bulk-import-jobs/{id_}/import-errors", settings, attempt)
+    told = yield from pages(f"{url}/import-errors", settings, attempt)
     if not isinstance(told, list):
         return told
     named = {

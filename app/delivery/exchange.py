@@ -13,6 +13,7 @@ from app.activation.request import Request
 from app.activation.settings import Secret
 from app.clock import Clock
 from app.delivery.dead_letter import Evidence
+from app.delivery.slots import Slots
 from app.delivery.tokens import Tokens
 
 FENCE_CHECK_S = 0.5
@@ -71,25 +72,26 @@ class Exchanges:
         async with self._turn:
             await self._around.turn()
 
-    async def hold(self, payloads: Sequence[Payload], wanted: Callable[[], bool]) -> Ended:
-        """To its end. The turn of the first request has been taken already.
+    async def hold(self, payloads: Sequence[Payload], wanted: Callable[[], bool], slots: Slots) -> Ended:
+        """To its end. The turn of the first request has been taken already, and a slot of the account.
 
         Args:
             wanted: False when nothing that comes of it is of use any more; asked before each request.
+            slots: Others have the slot while nothing but time is waited for.
         """
-        return await self.carry(self._configured.converse(payloads, self.attempt()), wanted)
+        return await self.carry(self._configured.converse(payloads, self.attempt()), wanted, slots)
 
     def attempt(self) -> Attempt:
         """The surroundings of a try that begins now."""
         return Attempt(self._around.clock.now_ms() // 1000, self._memory)
 
-    async def carry(self, conversation: Conversation, wanted: Callable[[], bool]) -> Ended:
+    async def carry(self, conversation: Conversation, wanted: Callable[[], bool], slots: Slots) -> Ended:
         """The same with a conversation that has been made already."""
         step = _begin(conversation)
         evidence = Evidence()
         while not isinstance(step, Ended):
             if evidence.request is not None:
-                await self._wait(step)
+                await self._wait(step, slots)
             if len(step.body) > self._configured.limits.body_bytes_max:
                 conversation.close()
                 too_large = f"above {self._configured.limits.body_bytes_max} bytes"
@@ -106,10 +108,10 @@ class Exchanges:
         await self.turn()
         return await self._around.deliver(request, timeout_s)
 
-    async def _wait(self, request: Request) -> None:
+    async def _wait(self, request: Request, slots: Slots) -> None:
         """Until it is a further request's time, and its turn."""
         if request.after_s:
-            await self._around.sleep(request.after_s)
+            await slots.lend(self._around.sleep(request.after_s))
         await self.turn()
 
     async def _ask(self, request: Request, before: Evidence, wanted: Callable[[], bool]) -> Evidence | Ended:

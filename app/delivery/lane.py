@@ -187,7 +187,7 @@ class Lane:
 
     def ready(self, now_s: float) -> bool:
         """Whether `next_batch` would give one, so that no token of the rate is taken in vain."""
-        if self.in_flight >= self._limits.in_flight_max or self._gate.permission(now_s) is Permission.SHUT:
+        if self.in_flight >= self._limits.batches_max or self._gate.permission(now_s) is Permission.SHUT:
             return False
         return self._line.ready(now_s)
 
@@ -199,7 +199,7 @@ class Lane:
     def wake_s(self) -> float | None:
         """When to ask `ready` again if nothing happens before; None: something has to happen."""
         opens_s = self._gate.wake_s()
-        if opens_s is None or self.in_flight >= self._limits.in_flight_max:
+        if opens_s is None or self.in_flight >= self._limits.batches_max:
             return None
         waits_s = self._line.wake_s
         return None if waits_s is None else max(opens_s, waits_s)

@@ -55,12 +55,12 @@ class Door:
         self._hold_s_max = hold_s_max
 
     async def admitted(self) -> bool:
-        """Wait until a request may be made, and for its turn; gives whether it is a probe.
+        """Wait until a request may be made; gives whether it is a probe.
 
         `talk` or `unused` follows.
         """
         await self._slots.acquire()
-        probe = admitted = False
+        probe = False
         try:
             while (permission := self._gate.permission(self._clock.monotonic_s())) is Permission.SHUT:
                 await self._sleep(LOOK_EVERY_S)
@@ -68,11 +68,7 @@ class Door:
                 self._gate.probe_sent()
                 probe = True
             await self._account.take()
-            admitted = True
-            await self._exchanges.turn()
         except BaseException:
-            if admitted:
-                self._account.give_back()
             self._leave(probe)
             raise
         return probe
@@ -90,10 +86,15 @@ class Door:
     async def talk(
         self, begin: Callable[[Attempt], Generator[Request, Response, T | Outcome]], *, probe: bool
     ) -> Said[T]:
-        """Hold a conversation to its end; its first turn has been taken."""
-        heard, sent_s = _Listening(begin(self._exchanges.attempt())), self._clock.monotonic_s()
+        """Hold a conversation to its end.
+
+        The turn of its first request is taken here, when all is written down: a turn that is kept meanwhile would be
+        used together with those behind it.
+        """
         try:
-            ended = await self._exchanges.carry(heard.talk(), lambda: True)
+            await self._exchanges.turn()
+            heard, sent_s = _Listening(begin(self._exchanges.attempt())), self._clock.monotonic_s()
+            ended = await self._exchanges.carry(heard.talk(), lambda: True, self._account)
         except BaseException:
             self.unused(probe)
             raise

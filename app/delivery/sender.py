@@ -77,7 +77,7 @@ class Sender:
         self._topic = topics.destination(name)
         self._dead_topic = topics.destination_dead(name)
         self._receipts_topic = topics.regulations
-        self._slots = asyncio.Semaphore(configured.limits.in_flight_max)
+        self._slots = asyncio.Semaphore(configured.limits.batches_max)
         """Its own, until the dead letters of a batch are written too."""
         self._account = account or Slots(configured.limits.in_flight_max)
         self._account.listen(self._hold)
@@ -230,7 +230,7 @@ class Sender:
     async def _send(self, batch: Batch) -> list[Dead]:
         sent_s = self._around.clock.monotonic_s()
         try:
-            ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted)
+            ended = await self._exchanges.hold(batch.payloads, lambda: batch.wanted, self._account)
             self._tell_account(ended, sent_s)
         finally:
             self._account.give_back()

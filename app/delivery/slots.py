@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 PART_MIN = 1 / 64
 GROWS_PER_S = 0.01
@@ -100,6 +100,16 @@ class Slots:
         except asyncio.CancelledError:
             if not turn.cancelled():
                 self.give_back()
+            raise
+
+    async def lend(self, wait: Awaitable[None]) -> None:
+        """Do without a slot that is held, until the wait is over; whatever comes of it, the slot is held again."""
+        self.give_back()
+        try:
+            await wait
+            await self.take()
+        except BaseException:
+            self.in_flight += 1  # one too many, until whoever holds it gives it back at once
             raise
 
     def give_back(self) -> None:

@@ -12,6 +12,7 @@ from app.activation.payload import Payload
 from app.clock import Clock
 from app.delivery.dead_letter import Hider, shown_request, shown_response
 from app.delivery.exchange import Deliver, Exchanges, Surroundings
+from app.delivery.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ async def try_one(configured: Configured, payload: Payload, deliver: Deliver, cl
         may_send=lambda: True,
         heard=lambda response: None,
     )
-    ended = await Exchanges(configured, around).hold([payload], lambda: True)
+    slots = Slots(1)  # it is alone
+    await slots.take()
+    ended = await Exchanges(configured, around).hold([payload], lambda: True, slots)
     outcome = ended.outcome.items[0] if isinstance(ended.outcome, Partial) else ended.outcome
     secrets = [*configured.secrets, *(secret for request, _ in heard for secret in request.secrets)]
     hide = Hider(secrets)

@@ -254,6 +254,12 @@ RESYNCED = _counter(
     "Grows after a connection was added until all profiles are done. Stands still: the destination takes no more just "
     "now, or has no senders yet. The payloads go behind live ones.",
 )
+RESYNCS_STUCK = _gauge(
+    "resyncs_stuck",
+    ("topic",),
+    "Resyncs of a partition here that stand still, for the record that asks for their next part came to nothing.",
+    "Above 0: read the record's dead letter in events.dead. The worker that serves the partition next tries anew.",
+)
 TIMERS_FIRED = _counter(
     "timers_fired_total",
     (),

@@ -115,6 +115,10 @@ class StreamMetrics:
         """Told how far the accounts of a partition are behind the present."""
         self._metrics[catalogue.ACCOUNTS_BEHIND].labels(str(partition)).set(seconds)
 
+    def resyncs_stuck(self, topic: str) -> Callable[[int], None]:
+        """Told how many resyncs of a topic's partitions stand still."""
+        return self._metrics[catalogue.RESYNCS_STUCK].labels(topic).set
+
     def stored(self, topic: str, partition: int, size_bytes: int) -> None:
         """Told how large the store of a partition's users or accounts is on disk."""
         self._metrics[catalogue.STATE_BYTES].labels(topic, str(partition)).set(size_bytes)

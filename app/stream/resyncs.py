@@ -2,7 +2,8 @@
 
 The partition's state says what is under way, so whoever takes over goes on. Of a destination only so many payloads wait
 in its topic as its lane can see past, to the live ones behind them; lists and topics that nobody sends from take all. A
-portion that is asked for twice is told once.
+portion that is asked for twice is told once. One whose record was read and has moved nothing, for it is a dead letter,
+is asked for again, a few times, and then said to stand still.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from app.transport.notes import unsettled
 log = logs.get("resyncs")
 
 TICK_S = 0.2
+ASKED_MAX = 3
+"""How often in all a portion is asked for that comes to nothing; then whoever takes over the partition tries anew."""
 LOOK_S = 1.0
 """Before a destination is looked at again that had no room: its senders commit about as often."""
 
@@ -58,6 +61,16 @@ class _Portion:
     """The destinations that senders deliver to."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A portion that is in the log."""
+
+    portion: _Portion
+    offset: int
+    times: int
+    """How often it was asked for."""
+
+
 class Resyncs:
     """Those of the partitions of one topic that this worker serves.
 
@@ -65,11 +78,13 @@ class Resyncs:
         source: `profiles.in` or `accounts.in`.
         serving: Its partitions, by number.
         now_s: Gives monotonic seconds.
+        stuck: Told, with each tick, how many portions stand still.
     """
 
     def __init__(
         self, source: str, topics: Topics, partitions: int, offsets: Offsets, producer: Producer, fence: Fence,
         *, serving: Callable[[], Mapping[int, Serving]], now_s: Callable[[], float],
+        stuck: Callable[[int], object],
     ) -> None:  # fmt: skip
         self._source = source
         self._topics = topics
@@ -78,10 +93,13 @@ class Resyncs:
         self._fence = fence
         self._serving = serving
         self._now_s = now_s
+        self._stuck = stuck
         self._share = max(1, AHEAD_MAX // partitions)
         """Payloads that may wait in a partition of a destination's topic."""
-        self._asked: dict[tuple[int, str], _Portion] = {}
-        """Partition, resync → the portion that is in the log."""
+        self._asked: dict[tuple[int, str], _Asked] = {}
+        """Partition, resync → the portion that is next, if it has been asked for."""
+        self._stands_still: set[tuple[int, str]] = set()
+        """What has been asked for often enough."""
         self._look_s: dict[str, float] = {}
         """Destination that had no room → when it is looked at again."""
         self._sent_from: tuple[bytes, frozenset[str]] = b"", frozenset()
@@ -95,28 +113,42 @@ class Resyncs:
     async def tick(self) -> None:
         """Ask for every portion that there is room for."""
         portions: dict[tuple[int, str], _Portion] = {}
+        applied: dict[int, int] = {}
         for partition, served in self._serving().items():
             try:
-                portions |= {(partition, portion.id): portion for portion in self._next(partition, served)}
+                held = served.store.get(META)
+                meta = Meta.decode(held) if held is not None else Meta()
+                portions |= {(partition, portion.id): portion for portion in self._next(partition, served, meta)}
+                applied[partition] = meta.src_next
             except CorruptProfile as error:
                 served.lane.damaged(error)
-        self._asked = {place: asked for place, asked in self._asked.items() if portions.get(place) == asked}
-        wanted = {place: portion for place, portion in portions.items() if place not in self._asked}
+        self._asked = {place: asked for place, asked in self._asked.items() if portions.get(place) == asked.portion}
+        again = self._again(applied)
+        wanted = {place: portion for place, portion in portions.items() if place in again or place not in self._asked}
         room = await self._room(list(wanted.values()))
         for place, portion in wanted.items():
             payloads = min((room[name].get(portion.partition, 0) for name in portion.paced), default=0)
             if portion.paced and payloads <= self._share // 2:
                 continue  # soon there is room for more than a few
-            await self._ask(portion, payloads)
-            self._asked[place] = portion
+            await self._ask(place, portion, payloads)
 
-    def _next(self, partition: int, served: Serving) -> Iterator[_Portion]:
+    def _again(self, applied: Mapping[int, int]) -> set[tuple[int, str]]:
+        """What is to be asked for once more: its record was read and has moved nothing."""
+        lost = {place for place, asked in self._asked.items() if applied[asked.portion.partition] > asked.offset}
+        stuck = {place for place in lost if self._asked[place].times >= ASKED_MAX}
+        for partition, id_ in stuck - self._stands_still:
+            offset = self._asked[partition, id_].offset
+            log.error("a resync stands still: see the dead letter of its record", topic=self._source,
+                      partition=partition, offset=offset, resync=id_)  # fmt: skip
+        self._stands_still = stuck
+        self._stuck(len(stuck))
+        return lost - stuck
+
+    def _next(self, partition: int, served: Serving, meta: Meta) -> Iterator[_Portion]:
         """The oldest resync of each destination: each has its room to itself."""
-        held = served.store.get(META)
-        resyncs = Meta.decode(held).resyncs if held is not None else {}
-        sent = self._sent(served.store.get(CATALOG_KEY) or b"") if resyncs else frozenset()
+        sent = self._sent(served.store.get(CATALOG_KEY) or b"") if meta.resyncs else frozenset()
         busy: set[str] = set()
-        for id_, resyncing in resyncs.items():
+        for id_, resyncing in meta.resyncs.items():
             names = {name for name, _ in resyncing.connections}
             if busy.isdisjoint(names):
                 yield _Portion(partition, served.lane, id_, resyncing.after, frozenset(names & sent))
@@ -156,7 +188,9 @@ class Resyncs:
             room[place[1]] = self._share - unsettled(max(position or 0, starts[place]), ends[place], note)
         return room
 
-    async def _ask(self, portion: _Portion, payloads: int) -> None:
+    async def _ask(self, place: tuple[int, str], portion: _Portion, payloads: int) -> None:
         self._fence.check(portion.partition)
         value = encode(Resync(portion.id, portion.after, payloads if portion.paced else 0))
-        await self._producer.send({(self._source, portion.partition): [(None, value, JSON_HEADERS)]})
+        _, offset = await self._producer.append(self._source, portion.partition, [(None, value)], JSON_HEADERS)
+        before = self._asked.get(place)
+        self._asked[place] = _Asked(portion, offset, 1 if before is None else before.times + 1)

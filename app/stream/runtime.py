@@ -159,6 +159,7 @@ class Runtime:
             Resyncs(
                 of.source, self.topics, self.settings.kafka.partitions, self.admin, self.producer, self.fence,
                 serving=lambda of=of: self._serving(of), now_s=self.clock.monotonic_s,  # type: ignore[misc]
+                stuck=self.observed.resyncs_stuck(of.source),
             )
             for of in (self.users, self.accounts)
         ]  # fmt: skip

@@ -62,14 +62,16 @@ STATUSES: dict[str, set[int]] = {
 }
 SEEDS = {
     "braze": 100, "customerio": 30, "hubspot": 5, "intercom": 8, "iterable": 500, "mailchimp": 10, "marketo": 5,
-    "pardot": 2, "resci": 200, "responsys": 3, "sendgrid": 100, "salesforce": 5, "sfmc": 20, "zendesk": 50,
+    "pardot": 2, "resci": 200, "responsys": 3, "responsys_batch": 3, "sendgrid": 100, "salesforce": 5, "sfmc": 20,
+    "zendesk": 50,
 }  # fmt: skip
 """Requests per second that the original product allows itself."""
 VENDORS = {
     "braze": (50, 75), "customerio": (10, 100), "hubspot": (5, 100), "intercom": (8, 1), "iterable": (50, 1),
     "mailchimp": (8, 1), "marketo": (8, 300), "pardot": (4, 1), "resci": (20, 1), "responsys": (3, 200),
-    "sendgrid": (10, 1_000), "salesforce": (5, 200), "sfmc": (10, 10), "zendesk": (10, 1), "klaviyo": (10, 1),
-    "amplitude": (10, 500), "kinesis": (4, 500), "slack": (1, 1), "webhook": (20, 1), "http": (10, 1),
+    "responsys_batch": (3, 200), "sendgrid": (10, 1_000), "salesforce": (5, 200), "sfmc": (10, 10), "zendesk": (10, 1),
+    "klaviyo": (10, 1), "amplitude": (10, 500), "kinesis": (4, 500), "slack": (1, 1), "webhook": (20, 1),
+    "http": (10, 1),
 }  # fmt: skip
 """Requests at once, items in one."""
 

@@ -16,11 +16,11 @@ from app.activation.lists.overview import Ledger, ListView
 from app.activation.outcome import Failure, Reason, Response
 from app.activation.settings import Secret
 from app.delivery import exchange
+from app.delivery.accounts import accounts
 from app.delivery.exchange import Exchanges
 from app.delivery.list_lane import ListLane, Surroundings
 from app.delivery.list_table import ListTable
 from app.delivery.list_update import Counted, ListLaneSettings
-from app.delivery.slots import Slots
 from app.delivery.work import Record
 from app.ids import definition_id
 from app.kafka.producer import ProduceError
@@ -104,10 +104,12 @@ class ListRig:
 
     def __init__(
         self, vendor: Any, *, type_: str = "http_lists",
-        changelog: list[tuple[bytes | None, bytes | None]] | None = None, interval_s: float = HOUR_S, **settings: Any,
+        changelog: list[tuple[bytes | None, bytes | None]] | None = None, interval_s: float = HOUR_S,
+        audiences: Sequence[str] = ("vip", "other"), paced: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
         """
         Args:
+            paced: Whether requests go at the rate that the type has; without it they go at once.
             vendor: Has `deliver`, as the transport has it; for `http_lists` a ListVendor.
             settings: Instead of `http_lists`' own, or all of another type's.
         """
@@ -116,10 +118,15 @@ class ListRig:
         self.counted: list[Counted] = []
         self.dead: list[dict[str, Any]] = []
         self.append_fails = 0
+        self.append_s = 0.01
         self.opened = 0
         whole = SETTINGS | settings if type_ == "http_lists" else settings
         configured = DESTINATIONS[type_].configure(whole)
-        self.account = Slots(configured.limits.in_flight_max)
+        self.configured = configured
+        account = accounts({"ads": configured}, lambda name: 1, LoopClock())["ads"]
+        account.set_share({"ads": {0}})
+        self.account = account.slots
+        turn = (lambda: account.turn(lambda: False)) if paced else _at_once
         around = Surroundings(
             clock=LoopClock(),
             sleep=asyncio.sleep,
@@ -128,8 +135,8 @@ class ListRig:
             exchanges=lambda heard: Exchanges(
                 configured,
                 exchange.Surroundings(
-                    clock=LoopClock(), sleep=asyncio.sleep, deliver=vendor.deliver, turn=_at_once,
-                    may_send=lambda: True, heard=heard,
+                    clock=LoopClock(), sleep=asyncio.sleep, deliver=vendor.deliver, turn=turn, may_send=lambda: True,
+                    heard=heard,
                 ),
             ),
             publish=self._publish,
@@ -137,7 +144,7 @@ class ListRig:
             failpoint=lambda name: None,
             account=self.account,
         )  # fmt: skip
-        intervals = dict.fromkeys(("vip", "other", "j_o_7"), interval_s)
+        intervals = dict.fromkeys(audiences, interval_s)
         self.lane = ListLane("ads", configured, intervals, around, ListLaneSettings(), topics=Topics())
         self.lane.assign(0, 0)
 
@@ -152,7 +159,7 @@ class ListRig:
     # the changelog
 
     async def append(self, records: Sequence[tuple[bytes, bytes | None]]) -> int:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.append_s)
         if self.append_fails:
             self.append_fails -= 1
             self.changelog += records[:1]  # and nobody knows

@@ -266,7 +266,7 @@ def test_additive_only_never_takes_anybody_off() -> None:
 def test_from_a_journeys_list_nobody_is_taken_and_steps_that_are_events_are_dead_letters() -> None:
     async def main() -> None:
         vendor = ListVendor()
-        rig = ListRig(vendor, interval_s=60)
+        rig = ListRig(vendor, interval_s=60, audiences=("vip", "j_o_7"))
         journey = {"class": "journey_step", "id": definition_id("audience", "vip"), "key": "j_o_7"}
         event = {"type": "track", "userId": "p1", "event": "Cart left", "properties": {"journey_metadata": {}}}
         async with serving(rig):

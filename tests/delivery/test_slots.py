@@ -51,6 +51,31 @@ def test_it_never_shrinks_to_nothing():
     assert load.part == PART_MIN
 
 
+@pytest.mark.parametrize("cancelled", ["while it waits", "while it wants its slot back", "never"])
+def test_a_slot_that_is_lent_is_held_again_whatever_comes_of_the_wait(cancelled: str) -> None:
+    async def main() -> None:
+        slots, over = Slots(1), asyncio.Event()
+        await slots.take()
+        lender = asyncio.ensure_future(slots.lend(asyncio.wait_for(over.wait(), 100.0)))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(slots.take(), 1.0)  # somebody else has it meanwhile
+        if cancelled == "while it waits":
+            lender.cancel()
+        over.set()
+        await asyncio.sleep(1)
+        assert lender.done() == (cancelled == "while it waits")
+        if cancelled == "while it wants its slot back":
+            lender.cancel()
+            await asyncio.sleep(1)
+        slots.give_back()
+        await asyncio.wait([lender])
+        assert slots.in_flight == 1
+        slots.give_back()
+        assert slots.in_flight == 0
+
+    run_jumping(main())
+
+
 def test_slots_are_given_in_turn_and_shrink_with_share_and_throttles():
     async def main() -> None:
         paces: list[float] = []

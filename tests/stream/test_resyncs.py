@@ -18,7 +18,7 @@ from app.kafka.admin import AdminError, Place
 from app.kafka.producer import Producer
 from app.profiles.codec import CorruptProfile
 from app.stages import envelope
-from app.stages.resyncing import AHEAD_MAX
+from app.stages.resyncing import AHEAD_MAX, Resyncer
 from app.stream import resyncs
 from app.stream.firing import Serving
 from app.stream.resyncs import LOOK_S, Resyncs
@@ -49,6 +49,9 @@ class World:
         self.now_s = 100.0
         self.asked = 0
         self.reachable = True
+        self.stuck: list[int] = []
+        self.requests = 0
+        """Records that asked for a portion."""
         self.pump = self.new_pump()
         catalog = replace(CATALOG, subscriptions=connected, destination_types=TYPES)
         self.put(self.bench.feed((None, envelope.catalog(catalog))).outputs)
@@ -57,7 +60,7 @@ class World:
         serving = Serving(cast(Any, self.bench.store), cast(Any, self.bench), 1, has_accounts=False)
         return Resyncs(
             TOPICS.profiles_in, TOPICS, 1, self, cast(Producer, self), Fence(lambda: 0.0, 10.0),
-            serving=lambda: {0: serving}, now_s=lambda: self.now_s,
+            serving=lambda: {0: serving}, now_s=lambda: self.now_s, stuck=self.stuck.append,
         )  # fmt: skip
 
     def order(self, person: str, number: int) -> Mapping[tuple[str, int], Sequence[Any]]:
@@ -87,10 +90,14 @@ class World:
     async def end_offsets(self, places: Sequence[Place]) -> Mapping[Place, int]:
         return dict.fromkeys(places, len(self.topic))
 
-    async def send(self, batches: Mapping[tuple[str, int], Sequence[tuple[bytes | None, bytes, Any]]]) -> None:
-        for place, records in batches.items():
-            assert place == (TOPICS.profiles_in, 0)
-            self.put(self.bench.feed(*((key, value) for key, value, _ in records)).outputs)
+    async def append(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]], headers: Any
+    ) -> tuple[int, int]:
+        assert (topic, partition, len(records)) == (TOPICS.profiles_in, 0, 1)
+        self.requests += 1
+        offset = self.bench.next
+        self.put(self.bench.feed(*records).outputs)
+        return offset, offset
 
     # the two sides
 
@@ -214,6 +221,51 @@ async def test_a_destination_without_room_is_asked_about_once_in_a_while(ahead: 
     assert world.asked == 2
     await world.tick()
     assert world.asked == 3
+
+
+@pytest.mark.parametrize("dead", [1, resyncs.ASKED_MAX - 1])
+async def test_a_portion_whose_record_is_dead_lettered_is_asked_for_again(
+    ahead: int, monkeypatch: pytest.MonkeyPatch, dead: int
+) -> None:
+    world = World(MAIL)
+    poisoned(monkeypatch, dead)
+    for _ in range(dead + 1):
+        await world.tick()
+    assert len(world.topic) == AHEAD
+    assert world.requests == dead + 1
+    assert set(world.stuck) == {0}
+
+
+async def test_a_resync_whose_records_are_dead_lettered_again_and_again_is_said_to_stand_still(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(MAIL)
+    poisoned(monkeypatch, 10**6)
+    for _ in range(20):
+        await world.tick()
+    assert (world.topic, world.requests, world.stuck[-1]) == ([], resyncs.ASKED_MAX, 1)
+    monkeypatch.undo()
+    monkeypatch.setattr(resyncs, "AHEAD_MAX", ahead)
+    await world.tick()
+    assert world.topic == [], "it is not asked for ever"
+    world.pump = world.new_pump()
+    await world.tick()
+    assert len(world.topic) == AHEAD, "whoever takes over tries anew"
+    await world.tick()
+    assert world.stuck[-1] == 0
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The stage raises for the next so many records that ask for a portion."""
+    whole, left = Resyncer.portion, [times]
+
+    def raises(self: Resyncer, body: envelope.Resync, offset: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise ValueError("planted")
+        whole(self, body, offset)
+
+    monkeypatch.setattr(Resyncer, "portion", raises)
 
 
 def test_what_may_wait_is_less_than_a_lane_sees_past() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -16,10 +18,28 @@ from app.activation.settings import Secret
 TAKES_S = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """So many of the requests that the pattern is found in, in so many seconds."""
+
+    name: str
+    pattern: str
+    count: int
+    seconds: float
+
+
 class ListSite:
     """Answers requests. What it is asked that its documentation does not know is a test's failure."""
 
+    takes_s = TAKES_S
+    windows: ClassVar[tuple[Window, ...]] = ()
+    """Its documented limits. It turns away what is above, and that does not count."""
+
     def __init__(self) -> None:
+        self.too_fast: list[str] = []
+        """Names of the windows that were passed, each time."""
+        self.at_once = self.at_once_max = 0
+        self._recent: dict[Window, deque[float]] = {window: deque() for window in self.windows}
         self.asked: list[tuple[float, str, Any]] = []
         """When, method and path, body."""
         self._arrived = asyncio.Event()
@@ -38,9 +58,32 @@ class ListSite:
         self.asked.append((self.now_s, what, body))
         self._arrived.set()
         query = {name: ",".join(values) for name, values in parse_qs(parts.query).items()}
-        answer = self.answer(what, query, body)
-        await asyncio.sleep(TAKES_S)
+        above = self._above(what)
+        answer = self.throttled(above) if above else self.answer(what, query, body)
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        try:
+            await asyncio.sleep(self.takes_s)
+        finally:
+            self.at_once -= 1
         return answer
+
+    def _above(self, what: str) -> str:
+        """The window that one more request passes, empty for none."""
+        counted = [(window, recent) for window, recent in self._recent.items() if re.search(window.pattern, what)]
+        for window, recent in counted:
+            while recent and self.now_s - recent[0] >= window.seconds:
+                recent.popleft()
+            if len(recent) >= window.count:
+                self.too_fast.append(window.name)
+                return window.name
+        for _, recent in counted:
+            recent.append(self.now_s)
+        return ""
+
+    def throttled(self, window: str) -> Response:
+        """What it says to a request above that window."""
+        return told({"message": "too many requests"}, 429, {"retry-after": "10"})
 
     @property
     def now_s(self) -> float:
@@ -60,6 +103,12 @@ class DataManager(ListSite):
     What becomes of the next uploads stands in `fates` (a status, and how many it leaves out), else they succeed.
     """
 
+    WRITES, READS = r"^POST /v1/a", r"^GET /v1/"
+    windows: ClassVar = (
+        Window("writes a minute", WRITES, 300, 60.0), Window("writes a day", WRITES, 100_000, 86_400.0),
+        Window("reads a minute", READS, 300, 60.0), Window("reads a day", READS, 100_000, 86_400.0),
+    )  # fmt: skip
+    """Of a cloud project; a new token is another service's."""
     WORKS_S = 2_700.0
     STATUS = "GET /v1/requestStatus:retrieve"
 
@@ -69,14 +118,22 @@ class DataManager(ListSite):
         self.fates: deque[tuple[str, int]] = deque()
         self._jobs: dict[str, tuple[float, str, int, str, list[str], bool]] = {}
 
+    def throttled(self, window: str) -> Response:
+        quota = {"minute": "WriteRequestsPerMinutePerProject", "day": "WriteRequestsPerDayPerProject"}
+        details = [{"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"quota_limit": quota[window.rpartition(" ")[2]]}}]
+        return told({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}}, 429)
+
     def answer(self, what: str, query: dict[str, str], body: Any) -> Response:
         match what:
             case "POST /token":
                 return told({"access_token": "canary-at", "expires_in": 3_599})
-            case "POST /v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists":
+            case (
+                "POST /v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists"
+                | "POST /v1/accountTypes/DISPLAY_VIDEO_ADVERTISER/accounts/55/userLists"
+            ):
                 id_ = f"L{len(self.lists) + 1}"
                 self.lists[id_] = set()
-                return told({"name": f"accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/{id_}"})
+                return told({"name": f"{what.removeprefix('POST /v1/')}/{id_}"})
             case "POST /v1/audienceMembers:ingest" | "POST /v1/audienceMembers:remove":
                 return self._upload(body, add=what.endswith("ingest"))
             case self.STATUS:
@@ -156,6 +213,7 @@ class Facebook(ListSite):
 class MarketoLists(ListSite):
     """Static lists: files of leads are imported, of which ten may wait; a lead's id is its place among all leads."""
 
+    windows: ClassVar = (Window("requests in 20 s", "/rest/|/bulk/", 100, 20.0),)
     WORKS_S = 40.0
 
     def __init__(self) -> None:
@@ -236,5 +294,5 @@ class MarketoLists(ListSite):
         return told({"requestId": "r", "success": True, "result": result})
 
 
-def told(value: object, status: int = 200) -> Response:
-    return Response(status, {}, orjson.dumps(value))
+def told(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(status, headers or {}, orjson.dumps(value))

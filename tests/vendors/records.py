@@ -248,6 +248,8 @@ class Zendesk(Vendor):
             if results is None:
                 return Answer(200, {"job_status": {"status": "working"}})
             self._jobs.tell(job)
+            if results == "failed":
+                return Answer(200, {"job_status": {"status": "failed"}})
             return Answer(200, {"job_status": {"status": "completed", "results": results}})
         match ask.method, ask.path:
             case "POST", "/api/v2/users/create_or_update.json":
@@ -260,6 +262,8 @@ class Zendesk(Vendor):
         assert 1 < len(users) <= 100
         if self._jobs.open() >= self.JOBS_MAX:
             return Answer(429, {"error": "TooManyJobs"}, {"Retry-After": "2"})
+        if self.lets_fail():
+            return Answer(200, {"job_status": {"id": self._jobs.begin("failed", []), "status": "queued"}})
         results: list[dict[str, object]] = []
         for index, user in enumerate(users):
             person = person_of(user["external_id"])

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.vendors import events, generic, records
+from tests.vendors import events, generic, records, responsys
 from tests.vendors.vendor import Ask, Vendor
 
 KINDS: tuple[type[Vendor], ...] = (
     events.Amplitude, events.Braze, events.CustomerIo, events.Iterable, events.Klaviyo, events.Mailchimp,
-    events.Responsys, events.SendGrid, records.HubSpot, records.Intercom, records.Marketo, records.Pardot,
-    records.Resci, records.Salesforce, records.Sfmc, records.Zendesk, generic.AnyHttp, generic.Kinesis,
+    events.SendGrid, responsys.Responsys, responsys.ResponsysBatch, records.HubSpot, records.Intercom, records.Marketo,
+    records.Pardot, records.Resci, records.Salesforce, records.Sfmc, records.Zendesk, generic.AnyHttp, generic.Kinesis,
     generic.Slack, generic.WebhookReceiver,
 )  # fmt: skip
 
@@ -45,6 +45,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pardot": OAUTH | {"client_secret": "canary-pardot", "business_unit_id": "0Uv000000000001AAA"},
     "resci": {"api_key": "canary-resci", "users_url": "https://api.resci.example/users"},
     "responsys": {
+        "api_url": "https://acme.responsys.example", "username": "api", "password": "canary-responsys",
+        "list_name": "CONTACTS",
+    },
+    "responsys_batch": {
         "api_url": "https://acme.responsys.example", "username": "api", "password": "canary-responsys",
         "list_name": "CONTACTS",
     },

@@ -1,4 +1,4 @@
-"""Everything at once: events to changes to payloads to twenty vendors, each with limits and moods of its own.
+"""Everything at once: events to changes to payloads to twenty-one vendors, each with limits and moods of its own.
 
 Delivery is done by two workers that come and go. Every change must be delivered, or be a dead letter where its vendor
 refuses the person; none lost, in the order of each person, and no vendor may see one of its limits passed.
@@ -39,7 +39,8 @@ POLL_S = 0.3
 SHARES = {
     "amplitude": 300, "braze": 400, "customerio": 250, "http": 150, "hubspot": 250, "intercom": 60, "iterable": 200,
     "kinesis": 250, "klaviyo": 150, "mailchimp": 120, "marketo": 180, "pardot": 36, "resci": 150, "responsys": 120,
-    "salesforce": 150, "sendgrid": 150, "sfmc": 100, "slack": 10, "webhook": 200, "zendesk": 100,
+    "responsys_batch": 100, "salesforce": 150, "sendgrid": 150, "sfmc": 100, "slack": 10, "webhook": 200,
+    "zendesk": 100,
 }  # fmt: skip
 """How the changes are dealt out: by what each vendor bears, so that all are done at about the same time."""
 TRACKED = {"amplitude", "braze", "customerio", "iterable", "kinesis", "klaviyo", "webhook"}
@@ -321,7 +322,7 @@ async def test_every_vendor_gets_every_change_within_its_limits(
     repeats = {name: judge(vendor, wanted[name], sent[name], dead[name]) for name, vendor in vendors.all.items()}
     for name, vendor in vendors.all.items():
         print(
-            f"{name:10} {len(vendor.taken):6} taken {len(dead[name]):4} dead {len(repeats[name]):4} repeated"
+            f"{name:15} {len(vendor.taken):6} taken {len(dead[name]):4} dead {len(repeats[name]):4} repeated"
             f" {len(vendor.stamps):6} requests, most in 1 s {most_within(vendor.stamps, 1.0):3} of {vendor.per_s:3},"
             f" at once {vendor.at_once_max:2} of {vendor.in_flight_max:2}, last one taken after"
             f" {vendor.taken[-1].at_s - began_s:.0f} s, {dict(vendor.told)}"

@@ -21,6 +21,8 @@ BAD_OF = 40
 STEADY = {"down": 1, "lost": 1}
 """Faults of those who are busy all the time, so that their rate is judged: they turn nobody away without a cause. Their
 sender would keep far below the rate for it, and a worker that uses the rate of all of them would not show."""
+FAILING_JOBS = 4
+"""Of a hundred, that come to nothing."""
 PAGE = b"<html><body>The service is temporarily unavailable.</body></html>"
 
 
@@ -256,6 +258,12 @@ class Vendor:
         while now_s - self._recent[0] > max((seconds for _, seconds in self.windows), default=0.0):
             self._recent.popleft()
         return False
+
+    def lets_fail(self) -> bool:
+        """Whether a job that begins now is to come to nothing."""
+        fails = self.lot.randrange(100) < FAILING_JOBS
+        self.told["job failed"] += fails
+        return fails
 
     def _fault(self) -> str:
         drawn = self.lot.randrange(100)

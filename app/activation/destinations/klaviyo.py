@@ -94,7 +94,10 @@ def erase(payload: Payload, settings: Settings) -> Request:
 def limits_for(limits: Limits, settings: Settings) -> Limits:
     if not settings.bulk:
         return limits
-    return replace(limits, requests_per_s=2, batch_items_max=1_000, body_bytes_max=5_000_000, reply_bytes_max=1_000_000)
+    return replace(
+        limits, requests_per_s=2, jobs_max=10, batch_items_max=1_000, body_bytes_max=5_000_000,
+        reply_bytes_max=1_000_000,
+    )  # fmt: skip
 
 
 DESTINATION = Destination(

@@ -20,6 +20,7 @@ from io import StringIO
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
+from app.activation import polling
 from app.activation.checks import check_label
 from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, post, send
 from app.activation.hashing import email_of
@@ -48,6 +49,8 @@ MEMBERS_MAX = 300
 """Of one upsert, and of one change of a list."""
 FILE_MAX = 10_000
 POLLS_S = (5.0, 10.0, 15.0, 30.0, 30.0, 60.0, 60.0, 60.0, 120.0, 120.0, 300.0, 300.0, 300.0, 300.0)
+COMPLETE = "Complete"
+ENDED = {COMPLETE, "Failed"}
 NOT_ON_LIST = "1015"
 
 
@@ -124,18 +127,19 @@ def imported(upload: Upload, settings: Settings, attempt: Attempt) -> Conversati
     if not isinstance(outcome, Delivered):
         return outcome
     job = quote(word(json_of(response), "result", 0, "batchId"), safe="")
-    for wait_s in POLLS_S:
-        response = yield get(f"{url}/batch/{job}.json", after_s=wait_s)
-        told = dig(json_or_none(response), "result", 0)
-        match word(told, "status"):
-            case "Complete":
-                failed = dig(told, "numOfRowsFailed")
-                if not failed:
-                    return outcome
-                return (yield from failures(f"{url}/batch/{job}", emails, failed, settings, attempt))
-            case "Failed":
-                return Retry(Reason.SERVER_ERROR)
-    return Retry(Reason.TIMEOUT)
+    ended = yield from polling.ended(
+        lambda after_s: get(f"{url}/batch/{job}.json", after_s=after_s),
+        lambda reply: word(json_or_none(reply), "result", 0, "status") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, 1, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return ended
+    told = dig(json_of(ended), "result", 0)
+    if word(told, "status") != COMPLETE:
+        return Retry(Reason.SERVER_ERROR)
+    failed = dig(told, "numOfRowsFailed")
+    return (yield from failures(f"{url}/batch/{job}", emails, failed, settings, attempt)) if failed else outcome
 
 
 def failures(url: str, emails: Sequence[str], count: object, settings: Settings, attempt: Attempt) -> Conversation:

@@ -5,128 +5,45 @@ first 30 characters. With `pet_name` memberships and traits go to that table, wh
 a membership is "1" or "0" there. Records are judged one by one. There are no events.
 Typical limits are 400 member calls a minute; the account's own are at `/rest/api/ratelimit`.
 
-Sources: docs.oracle.com responsys-develop API, merge members and PET records (read 2026-11-22), FAQs (2026-08).
+Sources: as in `app.activation.responsys_api` (2026-11-22).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Literal
-from urllib.parse import quote, urlsplit
 
-from app.activation.checks import check_url
-from app.activation.destination import Destination, Limits, Request, Secret, post
-from app.activation.fields import as_text, texts, upper_snake
-from app.activation.hashing import email_of
-from app.activation.outcome import (
-    Delivered,
-    Outcome,
-    Partial,
-    Reason,
-    Rejected,
-    Response,
-    Retry,
-    by_status,
-    unreadable,
+from app.activation.destination import Destination, Limits, Request
+from app.activation.outcome import Delivered, Outcome, Response
+from app.activation.payload import Payload
+from app.activation.reply import json_of
+from app.activation.responsys_api import (
+    BODY_BYTES_MAX,
+    RECORDS_MAX,
+    Account,
+    column,
+    group,
+    judged,
+    key,
+    merge,
+    of_records,
+    token,
+    token_refused,
 )  # fmt: skip
-from app.activation.payload import JsonObject, Payload
-from app.activation.reply import dig, json_of, json_or_none, word
-from app.activation.request import form
-from app.activation.settings import Rule
-from app.activation.token import TokenFlow, always
-
-COLUMN_CHARS_MAX = 30
-TOKEN_LIFE_S = 7200.0
-LIMIT_AFTER_S = 60.0
-FAILED = "MERGEFAILED"
-
-column = partial(upper_snake, chars_max=COLUMN_CHARS_MAX)
-
-
-def check_host(url: str) -> str | None:
-    return check_url(Secret(url)) or ("expected no path" if urlsplit(url).path.strip("/") else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    api_url: Annotated[str, Rule("The account's API host, https://….", check=check_host)]
-    username: Annotated[str, Rule("A user with API rights.")]
-    password: Annotated[Secret, Rule("Its password.")]
-    list_name: Annotated[str, Rule("The profile list.")]
-    pet_name: Annotated[str | None, Rule("The profile extension table, where one is used.")] = None
-    match_column: Annotated[Literal["EMAIL_ADDRESS_", "CUSTOMER_ID_"], Rule("What people are known by.")] = (
-        "EMAIL_ADDRESS_"
-    )
-    insert_on_no_match: Annotated[bool, Rule("Make records that are not there.")] = True
-    update_on_match: Annotated[Literal["REPLACE_ALL", "NO_UPDATE"], Rule("What happens to those that are.")] = (
-        "REPLACE_ALL"
-    )
-    default_permission_status: Annotated[Literal["OPTOUT", "OPTIN"], Rule("Of records that are made.")] = "OPTOUT"
-
-
-def token(settings: Settings) -> TokenFlow:
-    login: dict[str, str | Secret] = {
-        "user_name": settings.username,
-        "password": settings.password,
-        "auth_type": "password",
-    }
-    request = form(f"{host(settings)}/rest/api/v1.3/auth/token", login)
-    return TokenFlow(always(request), field="authToken", prefix="", lifetime_s=TOKEN_LIFE_S)
-
-
-def host(settings: Settings) -> str:
-    return settings.api_url.rstrip("/")
-
-
-def token_refused(response: Response) -> bool:
-    return response.status == 401 and word(json_or_none(response), "errorCode") in ("TOKEN_EXPIRED", "INVALID_TOKEN")
-
-
-def key(payload: Payload, settings: Settings) -> str | None:
-    return email_of(payload) if settings.match_column == "EMAIL_ADDRESS_" else payload.ids.get("user_id")
-
-
-def columns(payload: Payload, settings: Settings) -> dict[str, str]:
-    """The match column first."""
-    told = texts(payload.fields, column)
-    if settings.pet_name is not None:
-        ours = {"true": "1", "false": "0"}
-        told = {name: ours.get(value, value) for name, value in told.items()}
-    return {settings.match_column: key(payload, settings) or ""} | told
-
-
-def group(payload: Payload, settings: Settings) -> str:
-    return ",".join(columns(payload, settings))
+class Settings(Account):
+    """Nothing but those of both."""
 
 
 def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:
-    rows = [columns(payload, settings) for payload in payloads]
-    data = {"fieldNames": [*rows[0]], "records": [[*row.values()] for row in rows], "mapTemplateName": None}
-    rule: JsonObject = {"insertOnNoMatch": settings.insert_on_no_match, "updateOnMatch": settings.update_on_match}
-    url = f"{host(settings)}/rest/api/v1.3/lists/{quote(settings.list_name, safe='')}"
-    if settings.pet_name is not None:
-        url += f"/listExtensions/{quote(settings.pet_name, safe='')}"
-        body = {"recordData": data} | rule | {"matchColumnName1": settings.match_column.rstrip("_")}
-    else:
-        words = {"htmlValue": "H", "textValue": "T", "optinValue": "I", "optoutValue": "O"}
-        match = {"matchColumnName1": settings.match_column, "matchOperator": "NONE"}
-        consent = {"defaultPermissionStatus": settings.default_permission_status}
-        body = {"recordData": data, "mergeRule": rule | match | consent | words}
-    return post(f"{url}/members", body)
+    return merge(payloads, settings, "api")
 
 
 def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
-    outcome = by_status(response, now_s)
-    if not isinstance(outcome, Delivered):
-        throttled = word(json_or_none(response), "errorCode") == "API_LIMIT_EXCEEDED"
-        return Retry(Reason.THROTTLED, LIMIT_AFTER_S) if throttled else outcome
-    records = dig(json_of(response), "recordData", "records")
-    if not isinstance(records, list) or len(records) != len(payloads):
-        return unreadable()
-    bad = [as_text(dig(record, 0)).startswith(FAILED) for record in records]
-    return Partial(tuple(Rejected(Reason.REFUSED) if one else Delivered() for one in bad)) if any(bad) else outcome
+    outcome = judged(response, now_s)
+    return of_records(json_of(response), len(payloads)) if isinstance(outcome, Delivered) else outcome
 
 
 DESTINATION = Destination(
@@ -134,7 +51,8 @@ DESTINATION = Destination(
     settings=Settings,
     account=("api_url", "username"),
     limits=Limits(
-        requests_per_s=3, in_flight_max=3, batch_items_max=200, body_bytes_max=10_000_000, reply_bytes_max=1_000_000
+        requests_per_s=3, in_flight_max=3, batch_items_max=RECORDS_MAX, body_bytes_max=BODY_BYTES_MAX,
+        reply_bytes_max=1_000_000,
     ),
     calls=("identify",),
     key=key,
@@ -145,4 +63,4 @@ DESTINATION = Destination(
     token=token,
     token_refused=token_refused,
     field_name=column,
-)
+)  # fmt: skip

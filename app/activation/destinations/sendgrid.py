@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import quote
 
+from app.activation import polling
 from app.activation.destination import (
     Attempt,
     Conversation,
@@ -35,6 +36,8 @@ from app.activation.settings import Rule
 
 HOSTS = {"global": "https://api.sendgrid.com", "EU": "https://api.eu.sendgrid.com"}
 KEPT_S = 3600
+FAILED, ERRORED = "failed", "errored"
+ENDED = {"completed", FAILED, ERRORED}
 POLLS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 15.0, 15.0, 30.0, 30.0, 30.0)
 """Between asking how far the job is; after that it is taken for accepted, as its 202 has said."""
 IDENTIFIERS = {"email": "email", "user_id": "external_id", "anonymous_id": "anonymous_id"}
@@ -91,21 +94,21 @@ def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) 
     if not isinstance(outcome, Delivered):
         return outcome
     job = word(json_of(response), "job_id")
-    for wait_s in POLLS_S if job else ():
-        response = yield get(f"{url}/contacts/imports/{job}", bearer=settings.api_key, after_s=wait_s)
-        asked = judged(response, attempt.now_s)
-        if not isinstance(asked, Delivered):
-            continue  # the contacts were accepted; that nobody answers about it changes nothing
-        reply = json_of(response)
-        match word(reply, "status"):
-            case "completed":
-                return outcome
-            case "failed":
-                return Retry(Reason.SERVER_ERROR)
-            case "errored":
-                errors = dig(reply, "results", "errored_count")
-                return Rejected(Reason.REFUSED) if errors != 0 else outcome
-    return outcome
+    if not job:
+        return outcome
+    ended = yield from polling.ended(
+        lambda after_s: get(f"{url}/contacts/imports/{job}", bearer=settings.api_key, after_s=after_s),
+        lambda reply: word(json_or_none(reply), "status") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return outcome  # the contacts were accepted; that nobody answers about it changes nothing
+    told = json_of(ended)
+    if word(told, "status") == FAILED:
+        return Retry(Reason.SERVER_ERROR)
+    refused = word(told, "status") == ERRORED and dig(told, "results", "errored_count") != 0
+    return Rejected(Reason.REFUSED) if refused else outcome
 
 
 def erase(payload: Payload, settings: Settings, attempt: Attempt) -> Conversation:

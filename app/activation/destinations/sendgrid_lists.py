@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from app.activation import polling
 from app.activation.destination import Attempt, Conversation, Destination, Limits, Secret, get, post, send
 from app.activation.hashing import email_of
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
@@ -34,6 +35,8 @@ from app.activation.settings import Rule
 
 HOSTS = {"global": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
 BAD_REQUEST, NOT_FOUND = 400, 404
+FAILED = "failed"
+ENDED = {"completed", FAILED, "errored"}
 POLLS_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 120.0, 120.0, 120.0)
 
 
@@ -83,17 +86,21 @@ def add(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation:
     if not isinstance(outcome, Delivered):
         return outcome
     job = word(json_of(response), "job_id")
-    for wait_s in POLLS_S if job else ():
-        response = yield get(url(f"contacts/imports/{job}", settings), bearer=settings.api_key, after_s=wait_s)
-        told = json_or_none(response)
-        match word(told, "status"):
-            case "completed":
-                return Delivered()
-            case "failed":
-                return Retry(Reason.SERVER_ERROR)
-            case "errored":  # its file says who; asked in halves it comes down to them as well
-                return Rejected(Reason.REFUSED) if dig(told, "results", "errored_count") else Delivered()
-    return Retry(Reason.TIMEOUT) if job else unreadable()
+    if not job:
+        return unreadable()
+    ended = yield from polling.ended(
+        lambda after_s: get(url(f"contacts/imports/{job}", settings), bearer=settings.api_key, after_s=after_s),
+        lambda reply: word(json_or_none(reply), "status") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return ended
+    told = json_of(ended)
+    if word(told, "status") == FAILED:
+        return Retry(Reason.SERVER_ERROR)
+    # Its file says who was refused; asked in halves it comes down to them as well.
+    return Rejected(Reason.REFUSED) if dig(told, "results", "errored_count") else Delivered()
 
 
 def remove(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import quote
 
+from app.activation import polling
 from app.activation.checks import check_label
 from app.activation.destination import Attempt, Conversation, Destination, Limits, Request, Secret, get, post, send
 from app.activation.lists.vendor import ListName, ListSettings, ListVendor, Made, Member, Upload
@@ -31,11 +32,13 @@ from app.activation.outcome import (
     unreadable,
 )  # fmt: skip
 from app.activation.payload import Payload
-from app.activation.reply import json_of, json_or_none, objects, word
+from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.settings import Rule
 from app.activation.token import TokenFlow, always
 
 ROWS_MAX = 10_000
+COMPLETE = "Complete"
+ENDED = {COMPLETE, "Error"}
 BLOCKED, BLOCKED_S = "50200", 60.0
 DEADLOCK = "Rerun the transaction"
 POLLS_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 120.0, 120.0, 300.0)
@@ -93,17 +96,20 @@ def change(upload: Upload, settings: Settings, attempt: Attempt) -> Conversation
     id_ = word(json_of(response), "requestId")
     if not id_:
         return unreadable()
-    for wait_s in POLLS_S:
-        response = yield get(f"{base}/{id_}/status", after_s=wait_s)
-        told = json_or_none(response)
-        match word(told, "status", "requestStatus"), word(told, "status", "resultStatus"):
-            case "Complete", "OK":
-                return Delivered()
-            case "Complete", _:
-                return (yield from results(f"{base}/{id_}/results", upload))
-            case "Error", _:
-                return Rejected(Reason.REFUSED)
-    return Retry(Reason.TIMEOUT)
+    ended = yield from polling.ended(
+        lambda after_s: get(f"{base}/{id_}/status", after_s=after_s),
+        lambda reply: word(json_or_none(reply), "status", "requestStatus") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return ended
+    told = dig(json_of(ended), "status")
+    if word(told, "requestStatus") != COMPLETE:
+        return Rejected(Reason.REFUSED)
+    if word(told, "resultStatus") == "OK":
+        return Delivered()
+    return (yield from results(f"{base}/{id_}/results", upload))
 
 
 def results(url: str, upload: Upload) -> Generator[Request, Response, Outcome]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
+from app.activation import polling
 from app.activation.checks import check_label
 from app.activation.destination import Attempt, Conversation, Destination, Limits, Secret, get, post
 from app.activation.fields import as_text, lower_snake
@@ -44,6 +45,8 @@ ID_CHARS_MAX = 60
 NAMES = ("name", "first_name", "last_name", "firstName", "lastName")
 FORBIDDEN, CONFLICT, THROTTLED = 403, 409, 429
 POLLS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 120.0)
+COMPLETED = "completed"
+ENDED = {COMPLETED, "failed", "killed"}
 USER_WAIT_S = 12.0
 """One user may be written five times a minute."""
 
@@ -115,15 +118,19 @@ def many(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> C
     job = quote(word(json_of(response), "job_status", "id"), safe="")
     if not job:
         return unreadable()
-    for wait_s in POLLS_S:
-        response = yield get(f"{host(settings)}/job_statuses/{job}.json", headers=login(settings), after_s=wait_s)
-        told = dig(json_or_none(response), "job_status")
-        match word(told, "status"):
-            case "completed":
-                return of_results(objects(told, "results"), len(payloads))
-            case "failed" | "killed":
-                return Retry(Reason.SERVER_ERROR)
-    return Retry(Reason.TIMEOUT)
+    url = f"{host(settings)}/job_statuses/{job}.json"
+    ended = yield from polling.ended(
+        lambda after_s: get(url, headers=login(settings), after_s=after_s),
+        lambda reply: word(json_or_none(reply), "job_status", "status") in ENDED,
+        POLLS_S,
+        lambda reply: judged(reply, attempt.now_s),
+    )
+    if not isinstance(ended, Response):
+        return ended
+    told = dig(json_of(ended), "job_status")
+    if word(told, "status") != COMPLETED:
+        return Retry(Reason.SERVER_ERROR)
+    return of_results(objects(told, "results"), len(payloads))
 
 
 def of_results(results: Sequence[JsonObject], count: int) -> Outcome:
@@ -189,7 +196,7 @@ DESTINATION = Destination(
     account=("subdomain",),
     limits=Limits(requests_per_s=50, in_flight_max=10),
     limits_for=lambda limits, settings: (
-        replace(limits, batch_items_max=100, reply_bytes_max=1_000_000) if settings.bulk else limits
+        replace(limits, jobs_max=10, batch_items_max=100, reply_bytes_max=1_000_000) if settings.bulk else limits
     ),
     key=key,
     group=group,
