@@ -159,7 +159,11 @@ class Producer:
             await self.await_acks(posted)
 
     async def append(
-        self, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes | None]]
+        self,
+        topic: str,
+        partition: int,
+        records: Iterable[tuple[bytes | None, bytes | None]],
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> tuple[int, int]:
         """Send keys and values to one partition; their first and last offset once all are acknowledged.
 
@@ -168,7 +172,7 @@ class Producer:
         Raises:
             ProduceError: One was not, or the broker no longer knows where it put them.
         """
-        posted = await self.post(topic, partition, ((key, value, ()) for key, value in records))
+        posted = await self.post(topic, partition, ((key, value, headers) for key, value in records))
         first, last = await self.await_acks(posted)
         if min(batch.future.result().offset for batch in posted) < 0:
             await self._spend()
