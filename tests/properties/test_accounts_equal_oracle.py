@@ -24,11 +24,11 @@ from app.events.dates import instant
 from app.profiles import parts
 from app.profiles.state import Profile
 from app.stages import accounts, telling
-from tests.oracle.language import Quantified, TraitRef, Where, define, references, walk
+from tests.oracle.language import define, references
 from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
-from tests.scenarios import Scenario, expected, scenario
+from tests.scenarios import Scenario, expected, reads_what_an_account_was, scenario
 from tests.stages.accounts_world import TOPICS, AccountsWorld
 
 SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "36"))
@@ -51,11 +51,11 @@ PEOPLE = {"accounts": True, "events": 24, "profiles": 5, "definitions": 12}
 
 
 def scenario_of_accounts(seed: int) -> Scenario:
-    """A scenario whose definitions of accounts read no traits inside `where`: of the time before a user has joined an
-    account nobody knows them. Some events name an account that is none of their user's."""
+    """A scenario without definitions that ask what an account was when an event was applied: these are refused. Some
+    events name an account that is none of their user's."""
     random = Random(seed)
     made = scenario(seed, **{**PEOPLE, **SHAPES[seed % len(SHAPES)]})
-    made = replace(made, definitions=(*_without(made.definitions, _reads_traits_then), *COUNTS))
+    made = replace(made, definitions=(*_without(made.definitions, reads_what_an_account_was), *COUNTS))
     if random.random() < 0.5:
         for _, message in made.messages:
             if message["type"] == "track" and random.random() < 0.1:
@@ -75,15 +75,6 @@ def _without(definitions: Sequence[Definition], refused: Any) -> tuple[Definitio
 
 def _parsed(definition: Definition) -> Any:
     return define(definition.key, definition.kind, definition.scope, definition.query)
-
-
-def _reads_traits_then(definition: Definition) -> bool:
-    if definition.scope == "USERS":
-        return False
-    body = _parsed(definition).body
-    users = {id(node) for found in walk(body) if isinstance(found, Quantified) for node in walk(found)}
-    wheres = (node for node in walk(body) if isinstance(node, Where) and id(node) not in users)
-    return any(isinstance(each, TraitRef) for where in wheres for each in walk(where.condition))
 
 
 @lru_cache(maxsize=1)
