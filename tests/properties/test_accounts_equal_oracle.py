@@ -23,7 +23,7 @@ from app.definitions.model import Catalog, Definition, Subscription
 from app.events.dates import instant
 from app.profiles import parts
 from app.profiles.state import Profile
-from app.stages import accounts, telling
+from app.stages import accounts, reports, telling
 from tests.oracle.language import define, references
 from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.oracle.timeline import Timeline
@@ -278,10 +278,11 @@ def run_and_check(seed: int, *, in_order: bool) -> Counter[str]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists in parts, portions of users, and of what they say, where there is little."""
+    """Lists in parts, portions of users, of what they say, and of what they bring along, where there is little."""
     monkeypatch.setattr(parts, "ENTRIES_INLINE_MAX", 2)
     monkeypatch.setattr(telling, "PORTION_MAX", 2)
     monkeypatch.setattr(accounts, "APPLIED_MAX", 2)
+    monkeypatch.setattr(reports, "PIECE_BYTES", 24)
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
