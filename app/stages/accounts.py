@@ -53,7 +53,7 @@ class Accounts:
         self._waiting.put(waiter)
         if not account.armed_due or waiter.at_ms < account.armed_due:
             account.armed_due = waiter.at_ms
-            self._folding.changed(waiter.key, account, waiter.offset)
+            self._folding.rearmed(waiter.key, account, waiter.offset)
 
     def brought(self, key: bytes, body: Brought) -> None:
         """A piece of what a user brings along, before the record that it goes with."""

@@ -9,7 +9,8 @@ import pytest
 
 from app.compute.accounts import AccountApplication
 from app.definitions.model import Catalog, Definition
-from app.profiles.store import WAITING
+from app.profiles import codec
+from app.profiles.store import PROFILE, WAITING
 from app.stages import accounts, envelope
 from tests.stages.accounts_partition import KEY, T0, TOPICS, Partition, flips, until
 
@@ -106,6 +107,28 @@ def test_without_definitions_of_accounts_nothing_waits_and_what_did_is_first() -
     (account,) = partition.stage._held.cache.load([KEY]).values()
     assert account.members is not None
     assert account.members.users["ann"][:2] == [3, "1"]
+
+
+def test_what_waits_arms_the_account_and_leaves_the_rest_of_its_bytes_alone() -> None:
+    partition = Partition(FLAPS)
+    partition.do(partition.user(5, "ann", 1, holds=True, joins=True), until(6))
+    place = PROFILE + KEY
+    before = partition.store.get(place) or b""
+    for at_ms in (20, 10):
+        work = partition.do(partition.user(at_ms, "ann", at_ms, holds=False))
+        found = codec.decode(work.writes[place] or b"")
+        assert (found.w, found.armed_due) == (partition.offset - 1, T0 + at_ms)
+        assert list(partition.store.timers_until(1 << 60, 9)) == [(T0 + at_ms, KEY)]
+        found.w, found.armed_due = codec.w_of(before), 0
+        assert codec.encode(found, 0x00FF00FF) == before
+    assert flips(partition.do(until(30))) == [("00.010", False)]
+
+
+def test_what_waits_for_an_account_that_is_new_is_all_of_it() -> None:
+    partition = Partition(FLAPS)
+    members = partition.user(9, "ann", 1, holds=True, joins=True), partition.user(7, "bob", 1, holds=True, joins=True)
+    assert PROFILE + KEY in partition.do(*members).writes
+    assert [due_ms for due_ms, _ in partition.store.timers_until(1 << 60, 9)] == [T0 + 7]
 
 
 def test_an_account_that_nobody_has_joined_yet_is_not_evaluated() -> None:
