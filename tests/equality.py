@@ -9,7 +9,7 @@ from typing import Any
 from app.definitions.model import Definition
 from app.events.dates import instant
 from app.profiles import codec
-from app.profiles.store import PROFILE, WAITING, timer_key
+from app.profiles.store import BROUGHT, PROFILE, WAITING, timer_key
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
 from tests.scenarios import profile_of
@@ -88,10 +88,10 @@ def check_store(
 
 
 def waiting(changelog: Iterable[tuple[bytes | None, bytes | None]]) -> dict[bytes, bytes]:
-    """What waits for accounts, by a changelog."""
+    """What waits for accounts, and what their users bring along with it, by a changelog."""
     folded: dict[bytes, bytes] = {}
     for key, value in changelog:
-        if key is not None and key.startswith(WAITING):
+        if key is not None and key.startswith((WAITING, BROUGHT)):
             if value is None:
                 folded.pop(key, None)
             else:

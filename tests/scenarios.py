@@ -9,7 +9,7 @@ from typing import Any
 from app.definitions.checker import compile_ready
 from app.definitions.model import Catalog, Definition, Kind, Scope
 from app.ids import profile_id
-from tests.oracle.language import define
+from tests.oracle.language import Quantified, TraitRef, Where, define, walk
 from tests.oracle.profiles import Record
 from tests.oracle.scenario import Options, generate
 from tests.oracle.timeline import Timeline, simulate
@@ -63,6 +63,16 @@ def _definition(each: dict[str, Any]) -> Definition:
         key=each["key"], kind=kind, query=each["query"], scope=scope,
         include_anonymous_users=each["include_anonymous_users"],
     )  # fmt: skip
+
+
+def reads_what_an_account_was(definition: Definition) -> bool:
+    """Whether it asks what the account was when an event was applied: trait() inside `where`, and in no quantifier."""
+    if definition.scope == "USERS":
+        return False
+    body = define(definition.key, definition.kind, definition.scope, definition.query).body
+    of_users = {id(node) for found in walk(body) if isinstance(found, Quantified) for node in walk(found)}
+    wheres = (node for node in walk(body) if isinstance(node, Where) and id(node) not in of_users)
+    return any(isinstance(each, TraitRef) for where in wheres for each in walk(where.condition))
 
 
 def expected(

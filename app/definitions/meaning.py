@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from app.definitions.ast import (
     And,
@@ -38,6 +39,16 @@ class Finding:
     """Odd, but it may be meant."""
 
 
+class Read(NamedTuple):
+    """A trait(), and where it stands."""
+
+    trait: Trait
+    of_users: bool
+    """Inside a quantifier, where it reads a user."""
+    in_where: bool
+    """Where it is what it was when an event was applied."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Scene:
     """Where a condition stands."""
@@ -48,6 +59,7 @@ class _Scene:
     """Whether the definition wants it to fail: inside NOT, or NONE."""
     parent: Reach = EVERYTHING
     """Of the event that the `where` around it looks at."""
+    in_where: bool = False
 
 
 @dataclass(slots=True)
@@ -59,8 +71,8 @@ class Reader:
     of_users: Mapping[str, Body]
     """And inside a quantifier."""
     findings: list[Finding] = field(default_factory=list)
-    traits: list[tuple[Trait, bool]] = field(default_factory=list)
-    """Every trait(), and whether it stands inside a quantifier."""
+    traits: list[Read] = field(default_factory=list)
+    """Every trait()."""
 
     def read(self, body: Body) -> None:
         if isinstance(body, Chain):
@@ -74,9 +86,9 @@ class Reader:
                 for each in conditions:
                     self._condition(each, scene)
             case Not(inner):
-                self._condition(inner, _Scene(scene.of_users, not scene.negated, scene.parent))
+                self._condition(inner, replace(scene, negated=not scene.negated))
             case Quantified(quantifier, inner):
-                self._condition(inner, _Scene(True, scene.negated ^ (quantifier == "NONE"), scene.parent))
+                self._condition(inner, replace(scene, of_users=True, negated=scene.negated ^ (quantifier == "NONE")))
             case DateComparison():
                 self._scalar(condition.left, scene)
                 self._date_comparison(condition, scene)
@@ -89,7 +101,7 @@ class Reader:
         if isinstance(scalar, Chain):
             self._chain(scalar, scene)
         elif isinstance(scalar, Trait):
-            self.traits.append((scalar, scene.of_users))
+            self.traits.append(Read(scalar, scene.of_users, scene.in_where))
 
     def _chain(self, chain: Chain, scene: _Scene) -> None:
         ages = reach(chain, scene.parent)
@@ -99,7 +111,7 @@ class Reader:
             ages = EVERYTHING
         for each in chain.filters:
             if isinstance(each, Where):
-                self._condition(each.condition, _Scene(scene.of_users, parent=ages))
+                self._condition(each.condition, _Scene(scene.of_users, parent=ages, in_where=True))
 
     # comparisons
 

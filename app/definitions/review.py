@@ -1,8 +1,9 @@
 """Everything to say about definitions before anything is created: what is refused, and what is allowed but doubtful.
 
 Besides what the checker refuses, a definition is refused here for a comparison that can never hold, for windows that no
-event can pass, and for mixing scopes. The stream does not ask: it evaluates what is in its log, where such a definition
-is well-defined and false, and a newer version must not drop what an older one has taken.
+event can pass, for mixing scopes, and for asking what an account was at each event. The stream does not ask: it
+evaluates what is in its log, where such a definition is well-defined, and a newer version must not drop what an older
+one has taken.
 
 A doubt is no refusal: a comparison that always holds may be meant ("everybody"), and `trait('…')` of a custom trait may
 resemble a definition's key by chance, because custom traits are named freely.
@@ -91,8 +92,12 @@ class _Known:
         reader = Reader(own=self._read_by[definition.scope], of_users=self._bodies["USERS"])
         reader.read(body)
         yield from reader.findings
-        for trait, in_quantifier in reader.traits:
-            yield from self._name(trait, "USERS" if in_quantifier else definition.scope, definition)
+        for trait, of_users, in_where in reader.traits:
+            scope: Scope = "USERS" if of_users else definition.scope
+            if in_where and scope == "ACCOUNTS":
+                yield _unknown_then(trait)
+            else:
+                yield from self._name(trait, scope, definition)
 
     def _name(self, trait: Trait, scope: Scope, reader: Definition) -> Iterator[Finding]:
         """What is odd about a key that names no definition of the scope that trait() reads here."""
@@ -124,6 +129,17 @@ class _Known:
             near = get_close_matches(_folded(key), folded, n=2, cutoff=_RESEMBLANCE) if compared < _COMPARED_MAX else []
             known = self._resembling[scope, key] = [folded[each] for each in near]
         return known
+
+
+def _unknown_then(trait: Trait) -> Finding:
+    """An account sees events from before their user joined it. To know what it was itself at each of them, it would
+    have to keep all that it ever was, and every user all of its events, for accounts that it may never join."""
+    expected = (
+        "something of the event: an account counts events from before their user joined it, too, and what it was "
+        "then is not kept"
+    )
+    hint = "compare it outside of where; or send its value with the event, and compare property('…')"
+    return Finding(trait.at, f"trait({trait.key!r})", expected, hint)
 
 
 def _elsewhere(read: Scope) -> str:

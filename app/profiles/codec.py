@@ -69,6 +69,11 @@ def encode_in_parts(profile: Profile, epoch: int) -> tuple[bytes, dict[bytes, by
     return _encode(IN_PARTS, profile, cells, merging, accounts, epoch), found
 
 
+def rearmed(data: bytes, profile: Profile, epoch: int) -> bytes:
+    """A profile's bytes, where of those that it had only `w` and `armed_due` have changed."""
+    return _framed(data[0], profile, epoch, data[_HEAD.size :])
+
+
 def _merging(profile: Profile) -> list[Any] | None:
     held = profile.merging
     if held is None:

@@ -12,7 +12,7 @@ and no other: a run is written once, read when its profile is, and deleted when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 from zlib import crc32
@@ -46,7 +46,7 @@ def split(tree: Any, parts: dict[bytes, bytes]) -> Any:
         return [split(each, parts) if type(each) in _SPLIT else each for each in tree]
     if type(tree) is dict:
         if len(tree) > ENTRIES_INLINE_MAX:
-            return msgspec.msgpack.Ext(_MAPPING, b"".join(_stored([[*pair] for pair in tree.items()], parts)))
+            return msgspec.msgpack.Ext(_MAPPING, b"".join(_stored(tree.items(), parts)))
         return {key: split(each, parts) if type(each) in _SPLIT else each for key, each in tree.items()}
     if type(tree) is bytes and len(tree) > BYTES_INLINE_MAX:
         return msgspec.msgpack.Ext(_BYTES, _named(tree, parts))
@@ -96,7 +96,7 @@ def join(tree: Any, read: Read) -> Any:
     return tree
 
 
-def _stored(entries: Sequence[Any], parts: dict[bytes, bytes]) -> Iterator[bytes]:
+def _stored(entries: Iterable[Any], parts: dict[bytes, bytes]) -> Iterator[bytes]:
     for run in _runs(entries):
         # An array is its length and then its entries, so what was encoded to find the cuts is not encoded again.
         data = b"\xdd" + len(run).to_bytes(4, "big") + b"".join(run)
@@ -109,7 +109,7 @@ def _named(data: bytes, parts: dict[bytes, bytes]) -> bytes:
     return name
 
 
-def _runs(entries: Sequence[Any]) -> Iterator[list[bytes]]:
+def _runs(entries: Iterable[Any]) -> Iterator[list[bytes]]:
     encode = _encoder.encode
     run: list[bytes] = []
     for entry in entries:

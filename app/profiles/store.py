@@ -25,12 +25,17 @@ WAITING = b"h|"
 """`h|length of the account (u16) ‖ account ‖ at ms (u64) ‖ offset (u64)` → a record of a user that its account has yet
 to apply. In the changelog too."""
 
+BROUGHT = b"b|"
+"""`b|length of the account (u16) ‖ account ‖ length of the user (u16) ‖ user ‖ version (u64) ‖ piece (u32)` → a piece
+of what a user brings along to an account, until the record is applied that it goes with. In the changelog too."""
+
 META = b"m|"
 """`m|…` → what the partition has to remember of itself. `m|` alone is in the changelog too, last of each batch."""
 
 _DUE = struct.Struct(">Q")
 _LENGTH = struct.Struct(">H")
 _AT = struct.Struct(">QQ")
+_PIECE = struct.Struct(">QI")
 
 
 def part_key(profile: bytes, name: bytes) -> bytes:
@@ -62,6 +67,13 @@ def waits_since(key: bytes) -> tuple[int, int]:
     """(at ms, offset) of such a key."""
     at_ms, offset = _AT.unpack_from(key, len(key) - _AT.size)
     return at_ms, offset
+
+
+def brought_key(account: bytes, user: str, version: int, piece: int) -> bytes:
+    """The key of a piece of what a user brings along, with that user's record of a version."""
+    encoded = user.encode()
+    of = _LENGTH.pack(len(account)) + account + _LENGTH.pack(len(encoded)) + encoded
+    return BROUGHT + of + _PIECE.pack(version, piece)
 
 
 class StateReader(Protocol):

@@ -20,8 +20,9 @@ from app.profiles.belonging import unpack
 from app.profiles.codec import CorruptProfile
 from app.profiles.members import Members
 from app.profiles.state import Profile
-from app.stages.envelope import Call, Continue, Member, decode
+from app.stages.envelope import Brought, Call, Continue, Member, decode
 from app.stages.folding import Folding, Poison
+from app.stages.pieces import Pieces
 from app.stages.waiting import Waiter, Waiting
 
 APPLIED_MAX = 1_000
@@ -39,6 +40,7 @@ class Accounts:
         self._folding = folding
         self._poisoned = poisoned
         self._waiting = Waiting(folding)
+        self._pieces = Pieces(folding)
 
     def member(self, account: Profile, body: Member, waiter: Waiter) -> None:
         """A step of a user waits for its instant; where no definition is of accounts, its order matters to nobody."""
@@ -46,11 +48,21 @@ class Accounts:
             self.timer(waiter.key, account, waiter.offset, waiter.at_ms)
             self._instant(account, waiter.offset, waiter.at_ms, [waiter])
             return
-        unpack(body.cells)  # what cannot be read must not wait
+        if not body.pieces:
+            unpack(body.cells)  # what cannot be read must not wait
         self._waiting.put(waiter)
         if not account.armed_due or waiter.at_ms < account.armed_due:
             account.armed_due = waiter.at_ms
-            self._folding.changed(waiter.key, account, waiter.offset)
+            self._folding.rearmed(waiter.key, account, waiter.offset)
+
+    def brought(self, key: bytes, body: Brought) -> None:
+        """A piece of what a user brings along, before the record that it goes with."""
+        self._pieces.put(key, body)
+
+    def again(self, body: Member, waiter: Waiter) -> None:
+        """A step comes again, to an account that has been changed since: it waits there, or has been applied."""
+        if not self._waiting.holds(waiter):
+            self._pieces.drop(waiter.key, body)
 
     def timer(self, key: bytes, account: Profile, offset: int, until_ms: int) -> None:
         """All users have come to an instant: apply what waits up to there, and let time pass."""
@@ -77,6 +89,7 @@ class Accounts:
                 return
             if waiter.offset < offset:
                 self._waiting.take(waiter)
+                self._pieces.drop(key, _member(waiter))
 
     def proceed(self, key: bytes, account: Profile, offset: int, body: Continue) -> None:
         """The next portion of users is told, unless it has been."""
@@ -109,11 +122,11 @@ class Accounts:
         timed: list[tuple[str, Mapping[str, bool]]] = []
         steps: list[tuple[Waiter, Member]] = []
         for waiter in waiters:
+            body = _member(waiter)
             if waiter.offset in self._poisoned:
                 self._folding.dead(waiter, "failed", self._poisoned[waiter.offset])
+                self._pieces.drop(waiter.key, body)
                 continue
-            body = decode(waiter.value)
-            assert type(body) is Member, "nothing else waits"
             if not body.timed or at_ms <= account.clock:
                 steps.append((waiter, body))
             elif self._is_new(members, body):
@@ -130,6 +143,7 @@ class Accounts:
                     raise
                 except Exception as error:
                     raise Poison(waiter.offset, f"{type(error).__name__}: {error}") from error
+            self._pieces.drop(waiter.key, body)
 
     def _is_new(self, members: Members, body: Member) -> bool:
         is_new = members.heard(body.user, body.version)
@@ -140,7 +154,7 @@ class Accounts:
         application = self._folding.account(key, account, offset)
         is_asking = members.fresh is not None
         application.pass_time(body.at)
-        touched, brought, call = _touched(application, members, body), unpack(body.cells), _called(body.call)
+        touched, brought, call = _touched(application, members, body), self._pieces.cells(key, body), _called(body.call)
         if body.recollects or body.parted:
             if body.parted:
                 application.step(body.user, touched, (), call)
@@ -156,6 +170,12 @@ class Accounts:
         self._folding.done(key, account, offset, application)
         if body.joins:
             self._folding.telling.welcome(application, members, body.user)
+
+
+def _member(waiter: Waiter) -> Member:
+    body = decode(waiter.value)
+    assert type(body) is Member, "nothing else waits"
+    return body
 
 
 def _touched(application: AccountApplication, members: Members, body: Member) -> list[int]:

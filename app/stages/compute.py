@@ -10,6 +10,7 @@ from app.stages.cache import ProfileCache
 from app.stages.envelope import (
     Absorb,
     Body,
+    Brought,
     CatalogChange,
     Continue,
     Erase,
@@ -186,6 +187,8 @@ class _Batch:
                 self.merger.take_ids(key, body)  # kept beside the profile, and put down after it
             elif type(body) is Timer and self.is_of_accounts:
                 self.accounts.forget(key, offset, body.due)  # the same
+            elif type(body) is Member:
+                self.accounts.again(body, _waiter(record, key, body))  # the same
             return
         if self.eraser.holds(key, profile, body):
             return
@@ -222,10 +225,16 @@ class _Batch:
                 self.folding.recollect(key, profile, offset, body)
             case Member():
                 self._newest(body.at)
-                self.accounts.member(profile, body, Waiter(max(body.at, 1), offset, key, record.value or b""))
+                self.accounts.member(profile, body, _waiter(record, key, body))
+            case Brought():
+                self.accounts.brought(key, body)
             case Continue():
                 self.accounts.proceed(key, profile, offset, body)
 
     def _newest(self, at_ms: int) -> None:
         if at_ms > self.meta.clock_ms:
             self.meta.clock_ms = self.work.facts.newest_at_ms = at_ms
+
+
+def _waiter(record: InRecord, account: bytes, body: Member) -> Waiter:
+    return Waiter(max(body.at, 1), record.offset, account, record.value or b"")

@@ -23,6 +23,7 @@ makes, or this one where the identifier is back as a new one; `number`: rises wi
 instants events of which identifiers were erased | profile |
 | erase | `at`; `id`: of the regulation | profile, of which nothing is to be left |
 | member | what one step of a user means to one of its accounts (`Member`) | account, in `accounts.in` |
+| brought | a piece of what a user brings along (`Brought`) | account, in `accounts.in` |
 | continue | `at`; `number`: of the portion of its members that an account tells next | account, in `accounts.in` |
 | fact | `at`; `account`; `version`; `values`: definition key → what that account has become | profile |
 | recollect | `at`; `account`; `number`: the account asks its users once more for what they brought along, because one
@@ -149,6 +150,7 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
         replaces: Profiles that have become part of the user, and have belonged to the account.
         cells: What the user remembers of events that count for the account and that it has not been sent, packed
             (`app.profiles.belonging`).
+        pieces: As how many `Brought`, before this record, `cells` have come, because they are too long for one.
         conditions: Those that have turned, by id, and whether they hold.
         call: A call that the account applies.
     """
@@ -165,8 +167,19 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
     recollects: int = 0
     replaces: list[str] = []
     cells: bytes = b""
+    pieces: int = 0
     conditions: dict[str, bool] = {}
     call: Call | None = None
+
+
+class Brought(msgspec.Struct, tag_field="kind", tag="brought"):
+    """A piece of what a user brings along. It lies there until the account applies the `Member` that it goes with."""
+
+    user: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    """Of that `Member`."""
+    piece: Annotated[int, msgspec.Meta(ge=0)]
+    data: bytes
 
 
 class Continue(msgspec.Struct, tag_field="kind", tag="continue"):
@@ -200,6 +213,7 @@ Body: TypeAlias = (
     | Part
     | Erase
     | Member
+    | Brought
     | Continue
     | Fact
     | Recollect
@@ -278,6 +292,6 @@ def imports(
     ]
 
 
-def encode(body: Member | Continue | Fact | Recollect | Resync) -> bytes:
+def encode(body: Member | Brought | Continue | Fact | Recollect | Resync) -> bytes:
     """The value of a record between users and accounts, or of a resync."""
     return msgspec.json.encode(body)

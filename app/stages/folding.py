@@ -115,6 +115,7 @@ class Folding:
     Attributes:
         work: What comes of the batch.
         dirty: Profiles that have changed, by key.
+        armed: Those of which only the timer has.
         gone: Keys that are deleted behind the profiles that did without them: parts of who was erased, and records
             that an account has waited with.
     """
@@ -125,6 +126,7 @@ class Folding:
         self.meta = held.meta
         self.work = work
         self.dirty: dict[bytes, Profile] = {}
+        self.armed: dict[bytes, Profile] = {}
         self.gone: list[bytes] = []
         self._forgotten: set[bytes] = set()
         self.topic = place.topics.source_of(place.collection)
@@ -238,6 +240,11 @@ class Folding:
         profile.w = max(profile.w, offset)
         self.dirty[key] = profile
 
+    def rearmed(self, key: bytes, profile: Profile, offset: int) -> None:
+        """A record has armed the profile's timer, and changed nothing else of it: it need not be encoded as a whole."""
+        (self.armed if profile.w >= 0 else self.dirty)[key] = profile
+        profile.w = max(profile.w, offset)
+
     def forget(self, key: bytes, profile: Profile) -> None:
         """Nobody is known under the key any more, not even as erased; a record behind this one makes a new profile."""
         if profile.indexed_due:
@@ -266,12 +273,17 @@ class Folding:
         writes, changelog = work.writes, work.changelog
         changelog.extend(writes.items())
         encode, bits = codec.encode, place.epoch_bits
-        for key, profile in self.dirty.items():
-            data = encode(profile, bits)
-            held.cache.put(key, profile, len(data))
+        for key, profile in (self.armed | self.dirty).items():
             unused: frozenset[bytes] = frozenset()
-            if len(data) > codec.WHOLE_BYTES_MAX or profile.parts:
-                data, unused = self._in_parts(key, profile, data)
+            if key in self.dirty:
+                data = encode(profile, bits)
+                held.cache.put(key, profile, len(data))
+                if len(data) > codec.WHOLE_BYTES_MAX or profile.parts:
+                    data, unused = self._in_parts(key, profile, data)
+            else:
+                before = held.value_of(PROFILE + key)
+                assert before is not None, "it is known since a batch before"
+                data = codec.rearmed(before, profile, bits)
             if profile.armed_due != profile.indexed_due:
                 if profile.indexed_due:
                     writes[timer_key(profile.indexed_due, key)] = None

@@ -13,9 +13,12 @@ from app.definitions.plan import CONDITION, Plan
 from app.events.model import Message, id_text
 from app.profiles.belonging import UNTAGGED, Belonging, pack
 from app.profiles.state import Profile
-from app.stages.envelope import Call, Event, Member, Recollect, encode
+from app.stages.envelope import Brought, Call, Event, Member, Recollect, encode
 from app.stages.records import Work
 from app.topics import JSON_HEADERS, Topics, partition_of
+
+PIECE_BYTES = 2 << 20
+"""Of what is brought along, before base64: a record may have 8 MiB, and a call may be in it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,19 @@ class Reports:
         belonging.sent += 1
         member.version = belonging.sent
         key = account.encode()
-        self._work.emit(self._topic, partition_of(key, self._partitions), (key, encode(member), JSON_HEADERS))
+        partition = partition_of(key, self._partitions)
+        for value in (*map(encode, _cut(member)), encode(member)):
+            self._work.emit(self._topic, partition, (key, value, JSON_HEADERS))
+
+
+def _cut(member: Member) -> list[Brought]:
+    """The pieces that go before a member's record, if what is brought along is too long for it."""
+    cells = member.cells
+    if len(cells) <= PIECE_BYTES:
+        return []
+    pieces = [cells[at : at + PIECE_BYTES] for at in range(0, len(cells), PIECE_BYTES)]
+    member.cells, member.pieces = b"", len(pieces)
+    return [Brought(member.user, member.version, number, data) for number, data in enumerate(pieces)]
 
 
 def _step(application: Application, heard: Heard | None, moved: Moved | None) -> _Step:

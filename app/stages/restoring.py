@@ -9,7 +9,7 @@ from typing import Protocol
 from app.errors import StateError, StateErrorReason
 from app.profiles import codec
 from app.profiles.seen import day_of_key, seen_key, unpack
-from app.profiles.store import META, PART, PROFILE, SEEN, SPLIT, WAITING, StateReader, timer_key
+from app.profiles.store import BROUGHT, META, PART, PROFILE, SEEN, SPLIT, WAITING, StateReader, timer_key
 from app.stages.meta import CATALOG_KEY, Meta
 
 
@@ -85,7 +85,7 @@ def apply(store: StateWriter, records: Iterable[tuple[bytes | None, bytes | None
     writes: dict[bytes, bytes | None] = {}
     newest_meta = meta_of(store)
     for key, value in records:
-        if key is not None and key.startswith((SPLIT, WAITING)):
+        if key is not None and key.startswith((SPLIT, WAITING, BROUGHT)):
             # A split that is over and comes back is known by its profile, and what no longer waits by its number.
             writes[key] = value
             continue

@@ -43,6 +43,10 @@ class Waiting:
         place = waiting_key(waiter.key, waiter.at_ms, waiter.offset)
         self._new.setdefault(waiter.key, {})[place] = self._folding.work.writes[place] = waiter.value
 
+    def holds(self, waiter: Waiter) -> bool:
+        """Whether a record waited when the batch began."""
+        return self._folding.held.value_of(waiting_key(waiter.key, waiter.at_ms, waiter.offset)) is not None
+
     def of(self, account: bytes, since_ms: int) -> Iterator[Waiter]:
         """What waits for an account, from an instant on, in the order of instants, then of the log.
 

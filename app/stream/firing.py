@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.kafka.producer import ProduceError, Producer, Record
+from app.kafka.producer import ProduceError, Producer
 from app.observability import logs
 from app.profiles.codec import CorruptProfile
 from app.stages import envelope
@@ -38,10 +38,10 @@ class Fired:
     """What is known of a partition from tick to tick."""
 
     sweep: Sweep = field(default_factory=Sweep)
-    timers: set[tuple[int, bytes]] = field(default_factory=set)
-    """Timers that are in the log and not yet applied."""
+    timers: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    """Timers that are in the log and were still due when last looked at, and behind which offset that is."""
     passed_ms: int = 0
-    """Up to here, inclusive, all timers have been applied and what came of them is where it goes."""
+    """Up to here, inclusive, all timers have been applied, or dead-lettered, and what came of them is where it goes."""
 
 
 class Firing:
@@ -77,15 +77,21 @@ class Firing:
             served.lane.damaged(error)
 
     async def _timers(self, partition: int, served: Serving, fired: Fired, until_ms: int, *, at_once: bool) -> None:
-        due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX))
+        # Asked before the store is: what is done by then has left the index. A timer that is still in it had no effect
+        # but a dead letter. It is tried again after a restart; until then nobody waits for it.
+        done_next = served.lane.done_next or 0
+        dead = {timer for timer, behind in fired.timers.items() if behind <= done_next}
+        due = list(served.store.timers_until(until_ms, FIRED_PER_TICK_MAX + len(dead)))
+        fired.timers = {timer: fired.timers[timer] for timer in due if timer in fired.timers}
         # A timer stays in the index until what it did is acknowledged and written.
-        fired.passed_ms = max(fired.passed_ms, due[0][0] - 1 if due else until_ms)
-        fired.timers.intersection_update(due)
+        first_ms = next((due_ms for due_ms, profile in due if (due_ms, profile) not in dead), None)
+        fired.passed_ms = max(fired.passed_ms, first_ms - 1 if first_ms is not None else until_ms)
         new = [timer for timer in due if timer not in fired.timers]
-        records = [(profile, envelope.timer(until_ms if at_once else due_ms), JSON_HEADERS) for due_ms, profile in new]
-        if await self._append(partition, records):
+        records = [(profile, envelope.timer(until_ms if at_once else due_ms)) for due_ms, profile in new]
+        behind = await self._append(partition, records)
+        if behind:
             self._failpoint("after_timers_sent")
-            fired.timers.update(new)
+            fired.timers.update(dict.fromkeys(new, behind))
 
     async def _refreshes(self, partition: int, served: Serving, fired: Fired, until_ms: int) -> None:
         # By the same clock: a profile must not be evaluated past an event that waits for it.
@@ -93,17 +99,17 @@ class Firing:
             refresh = envelope.refresh(until_ms)
             read_next, done_next = served.lane.read_next or 0, served.lane.done_next or 0
             stale = fired.sweep.stale(served.store, served.plan_version, read_next=read_next, done_next=done_next)
-            if stale and not await self._append(partition, [(profile, refresh, JSON_HEADERS) for profile in stale]):
+            if stale and not await self._append(partition, [(profile, refresh) for profile in stale]):
                 fired.sweep = Sweep()
 
-    async def _append(self, partition: int, records: Sequence[Record]) -> bool:
-        """Whether there were records, and they are in the partition's log."""
+    async def _append(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> int:
+        """Keys and values; behind which offset they are in the partition's log. 0 where they are not."""
         if not records:
-            return False
+            return 0
         self._fence.check(partition)
         try:
-            await self._producer.send({(self._topic, partition): records})
+            _, last = await self._producer.append(self._topic, partition, records, JSON_HEADERS)
         except ProduceError as error:
             log.warning("timers could not be fired and are tried again", partition=partition, error=str(error))
-            return False
-        return True
+            return 0
+        return last + 1

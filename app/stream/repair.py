@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Set
 
 from app.kafka.consumer import BulkRead, BulkReader
 from app.kafka.producer import Producer
-from app.profiles.store import META, PART, PROFILE, SPLIT, WAITING
+from app.profiles.store import BROUGHT, META, PART, PROFILE, SPLIT, WAITING
 from app.stages.link_state import ANSWER, NODE, REGULATION, RULES_KEY
 from app.stages.meta import CATALOG_KEY
 from app.stream.store import PartitionStore
@@ -22,7 +22,7 @@ offset of ours after the repair; -1 when nothing had to be appended."""
 
 def is_profile_state(key: bytes) -> bool:
     """In the profiles' changelog; seen ids are told apart by their own numbers."""
-    return key.startswith((PROFILE, PART, SPLIT, WAITING)) or key in (META, CATALOG_KEY)
+    return key.startswith((PROFILE, PART, SPLIT, WAITING, BROUGHT)) or key in (META, CATALOG_KEY)
 
 
 def is_graph_state(key: bytes) -> bool:
@@ -57,7 +57,7 @@ async def append_hidden(
                 ours = store.get(key)
                 # Whom we do not have was merged or erased: an older state of them must not stay behind that. And what
                 # does not wait with us has been applied.
-                if ours is not None or key.startswith((PROFILE, PART, WAITING, NODE)):
+                if ours is not None or key.startswith((PROFILE, PART, WAITING, BROUGHT, NODE)):
                     hidden[key] = ours
     if not hidden:
         return -1

@@ -179,6 +179,24 @@ def test_scopes_do_not_mix_through_traits(query: str, scope: Scope, column: int,
     assert hint in found_hint
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "event('O').where(property('p') > trait('limit')).count() >= 1",
+        "NOT event('O').where(trait('limit') = true).count() >= 1",
+        "event('O').where(event('V').where(trait('limit') = 1).count() >= 1).count() >= 1",
+        "trait('limit') = 1 AND event('O').where(trait('limit').exists()).within(1 day).count() = 2",
+    ],
+)
+def test_what_an_account_was_at_an_event_is_not_asked(query: str) -> None:
+    ((column, expected, hint),) = refusals(query, scope="ACCOUNTS")
+    assert column == query.rindex("trait(") + 1
+    assert "what it was then is not kept" in expected
+    assert hint == "compare it outside of where; or send its value with the event, and compare property('…')"
+    assert refusals(query) == [], "of a user it is kept"
+    assert refusals(f"ANY ({query})", scope="ACCOUNTS") == [], "inside a quantifier it is the user's"
+
+
 def test_a_user_may_be_asked_what_its_accounts_are() -> None:
     assert refusals("trait('big_accounts') = true") == []
     assert len(refusals("trait('big_accounts') = 1")) == 1, "it is true or false"

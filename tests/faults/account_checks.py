@@ -44,6 +44,8 @@ class Figures:
     told: int
     """Values of accounts that their users were told, as payloads."""
     finals: int
+    pieces: int
+    """Of what users brought along to accounts."""
 
     def __str__(self) -> str:
         return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in fields(self))
@@ -60,8 +62,9 @@ async def check_accounts(deployment: Deployment, until_ms: int, destination: str
         destination: One that all definitions of accounts are connected to, with every call.
     """
     topics, catalog = deployment.topics, deployment.catalog
-    raw, changes, payloads = [
-        await deployment.read(name) for name in (topics.events_raw, topics.changes, topics.destination(destination))
+    raw, changes, payloads, said = [
+        await deployment.read(name)
+        for name in (topics.events_raw, topics.changes, topics.destination(destination), topics.accounts_in)
     ]
     users = _profiles(deployment, "users", await deployment.read(topics.profiles_changelog), until_ms)
     accounts = _profiles(deployment, "accounts", await deployment.read(topics.accounts_changelog), until_ms)
@@ -93,6 +96,7 @@ async def check_accounts(deployment: Deployment, until_ms: int, destination: str
         groups=_check_groups(of_accounts, sent, destination),
         told=_check_told(catalog, timeline, accounts, sent),
         finals=finals,
+        pieces=sum(b'"kind":"brought"' in (each.value or b"") for records in said for each in records),
     )
 
 

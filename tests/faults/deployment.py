@@ -35,6 +35,7 @@ REST_S = 120.0
 STOP_S = 60.0
 POLL_S = 0.1
 WORKER = "stream-0"
+PROGRAM = "app"
 
 
 class NeverHappened(AssertionError):
@@ -55,9 +56,12 @@ class Deployment:
     Args:
         document: The configuration file.
         worker: Its name; another one for each that runs at the same time.
+        program: The module that is run as `headwater`.
     """
 
-    def __init__(self, brokers: str, folder: Path, document: dict[str, Any], worker: str = WORKER) -> None:
+    def __init__(
+        self, brokers: str, folder: Path, document: dict[str, Any], worker: str = WORKER, program: str = PROGRAM
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.document = document
@@ -69,6 +73,7 @@ class Deployment:
         self.partitions = self.settings.kafka.partitions
         self.brokers = brokers
         self.worker = worker
+        self.program = program
         self.data_dir = folder / "data"
         self.log_path = folder / "worker.log"
         self.producer = Producer(brokers)
@@ -79,7 +84,7 @@ class Deployment:
     def colleague(self) -> Deployment:
         """One more worker for the same topics, with a data directory of its own; it has yet to be started."""
         name = f"stream-{len(self.colleagues) + 1}"
-        made = Deployment(self.brokers, self.folder / name, self.document, name)
+        made = Deployment(self.brokers, self.folder / name, self.document, name, self.program)
         self.colleagues.append(made)
         return made
 
@@ -89,7 +94,7 @@ class Deployment:
         """Start the worker; returns before it serves."""
         with self.log_path.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "app", "worker", "stream", "--name", self.worker),
+                *(sys.executable, "-m", self.program, "worker", "stream", "--name", self.worker),
                 *("--config", str(self.config), "--data", str(self.data_dir), "--brokers", self.brokers),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -231,9 +236,11 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployed(brokers: str, folder: Path, document: dict[str, Any]) -> AsyncIterator[Deployment]:
+async def deployed(
+    brokers: str, folder: Path, document: dict[str, Any], program: str = PROGRAM
+) -> AsyncIterator[Deployment]:
     """Topics made and definitions in effect; whatever runs at the end is killed."""
-    deployment = Deployment(brokers, folder, document)
+    deployment = Deployment(brokers, folder, document, program=program)
     await put_into_effect(deployment.settings, brokers)
     async with deployment.admin, deployment.producer:
         try:

@@ -1,5 +1,5 @@
 """Random scenarios with accounts in real time over the broker: with a worker that dies halfway, or at a failpoint; or
-with several that join and die.
+with several that join and die. What users bring along to accounts goes in pieces.
 
 One seed again: SEED=1234 pytest tests/faults/test_accounts.py
 """
@@ -26,6 +26,7 @@ PARTITIONS = 2
 TOGETHER = 4
 """Scenarios that are played at once, each by workers of its own."""
 DESTINATION = "hook"
+IN_PIECES = "tests.faults.in_pieces"
 
 
 @pytest.mark.timeout(max(900, 150 * COUNT))
@@ -37,6 +38,7 @@ async def test_accounts_in_real_time_equal_the_oracle(broker: EmbeddedBroker, to
     assert sum(each.changes_of_accounts for each in played) > 5 * COUNT, "too little happened to accounts"
     print(f"{sum(each.sequences - each.tied for each in played)} sequences of accounts are the oracle's to the instant")
     assert sum(each.told for each in played) > 5 * COUNT, "too little was told to users"
+    assert sum(each.pieces for each in played) > COUNT, "nobody brought much along"
 
 
 async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
@@ -46,7 +48,7 @@ async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
             where_traits=False,
         )  # fmt: skip
     try:
-        async with deployed(brokers, folder, _connected(made, prefix, brokers)) as deployment:
+        async with deployed(brokers, folder, _connected(made, prefix, brokers), IN_PIECES) as deployment:
             random, sent = Random(seed), arrivals(made, PARTITIONS)
             if seed % 2:
                 rested_ms = await relay(deployment, sent, made.until_ms, random, death_of(random))

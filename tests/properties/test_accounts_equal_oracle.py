@@ -23,12 +23,12 @@ from app.definitions.model import Catalog, Definition, Subscription
 from app.events.dates import instant
 from app.profiles import parts
 from app.profiles.state import Profile
-from app.stages import accounts, telling
-from tests.oracle.language import Quantified, TraitRef, Where, define, references, walk
+from app.stages import accounts, reports, telling
+from tests.oracle.language import define, references
 from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
-from tests.scenarios import Scenario, expected, scenario
+from tests.scenarios import Scenario, expected, reads_what_an_account_was, scenario
 from tests.stages.accounts_world import TOPICS, AccountsWorld
 
 SCENARIOS = int(os.environ.get("HEADWATER_SCENARIOS", "36"))
@@ -51,11 +51,11 @@ PEOPLE = {"accounts": True, "events": 24, "profiles": 5, "definitions": 12}
 
 
 def scenario_of_accounts(seed: int) -> Scenario:
-    """A scenario whose definitions of accounts read no traits inside `where`: of the time before a user has joined an
-    account nobody knows them. Some events name an account that is none of their user's."""
+    """A scenario without definitions that ask what an account was when an event was applied: these are refused. Some
+    events name an account that is none of their user's."""
     random = Random(seed)
     made = scenario(seed, **{**PEOPLE, **SHAPES[seed % len(SHAPES)]})
-    made = replace(made, definitions=(*_without(made.definitions, _reads_traits_then), *COUNTS))
+    made = replace(made, definitions=(*_without(made.definitions, reads_what_an_account_was), *COUNTS))
     if random.random() < 0.5:
         for _, message in made.messages:
             if message["type"] == "track" and random.random() < 0.1:
@@ -75,15 +75,6 @@ def _without(definitions: Sequence[Definition], refused: Any) -> tuple[Definitio
 
 def _parsed(definition: Definition) -> Any:
     return define(definition.key, definition.kind, definition.scope, definition.query)
-
-
-def _reads_traits_then(definition: Definition) -> bool:
-    if definition.scope == "USERS":
-        return False
-    body = _parsed(definition).body
-    users = {id(node) for found in walk(body) if isinstance(found, Quantified) for node in walk(found)}
-    wheres = (node for node in walk(body) if isinstance(node, Where) and id(node) not in users)
-    return any(isinstance(each, TraitRef) for where in wheres for each in walk(where.condition))
 
 
 @lru_cache(maxsize=1)
@@ -287,10 +278,11 @@ def run_and_check(seed: int, *, in_order: bool) -> Counter[str]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists in parts, portions of users, and of what they say, where there is little."""
+    """Lists in parts, portions of users, of what they say, and of what they bring along, where there is little."""
     monkeypatch.setattr(parts, "ENTRIES_INLINE_MAX", 2)
     monkeypatch.setattr(telling, "PORTION_MAX", 2)
     monkeypatch.setattr(accounts, "APPLIED_MAX", 2)
+    monkeypatch.setattr(reports, "PIECE_BYTES", 24)
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from app.profiles import codec
-from app.profiles.store import PART, TIMER, WAITING
+from app.profiles.store import BROUGHT, PART, TIMER, WAITING
 from tests.equality import (
     changes_of,
     check_finals,
@@ -64,6 +64,6 @@ def check_store_of(host: ComputeHost) -> None:
     check_store(store.profiles(), timers, [(record.key, record.value) for record in changelog])
     named = {PART + profile + name for profile, data in store.profiles() for name in codec.decode(data).parts}
     assert named <= store.data.keys(), "a profile names parts that are not there"
-    assert {key: value for key, value in store.data.items() if key.startswith(WAITING)} == waiting(
+    assert {key: value for key, value in store.data.items() if key.startswith((WAITING, BROUGHT))} == waiting(
         (record.key, record.value) for record in changelog
     ), "what waits differs from the changelog"

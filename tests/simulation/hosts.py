@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Generator, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -48,7 +49,7 @@ class Cluster:
         """(message id, received at) of each message as it went straight, or was decided, in that order."""
 
 
-class Host:
+class Host(ABC):
     """One partition's lane. A new one has yet to be started.
 
     Args:
@@ -111,9 +112,11 @@ class Host:
         """It has been assigned its partition: restore what it needs."""
         self.overlay = Overlay(self.store)
 
+    @abstractmethod
     def process(self, records: Sequence[Record]) -> Work:
-        raise NotImplementedError
+        """The work of a batch, or of its first records; nothing of it has left the host."""
 
+    @abstractmethod
     def done(self, work: Work) -> None:
         """A batch has been committed."""
 

@@ -16,6 +16,8 @@ ACCOUNTS = ("810000", "1", "accounts")
 RARE = {
     "assignments before the records of the profile": ("301", "1", "people"),
     "those who were merged pass nothing on": ("309", "1", "people"),
+    "what a user says twice counts twice": ("810001", "1", "accounts"),
+    "what is brought along in pieces is not restored": ("810003", "1", "accounts"),
 }
 """What needs a rare schedule to show."""
 
@@ -139,8 +141,14 @@ OF_ACCOUNTS = [
     Planted(
         "what waits is not restored",
         "app/stages/restoring.py",
+        "if key is not None and key.startswith((SPLIT, WAITING, BROUGHT)):",
+        "if key is not None and key.startswith((SPLIT, BROUGHT)):",
+    ),
+    Planted(
+        "what is brought along in pieces is not restored",
+        "app/stages/restoring.py",
+        "if key is not None and key.startswith((SPLIT, WAITING, BROUGHT)):",
         "if key is not None and key.startswith((SPLIT, WAITING)):",
-        "if key is not None and key.startswith(SPLIT):",
     ),
     Planted(
         "what waits is in the changelog behind the account that is armed for it",

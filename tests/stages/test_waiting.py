@@ -5,75 +5,16 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import orjson
 import pytest
 
 from app.compute.accounts import AccountApplication
 from app.definitions.model import Catalog, Definition
-from app.profiles.store import WAITING
-from app.stages import accounts, envelope, restoring
-from app.stages.compute import ComputeStage
-from app.stages.envelope import Member
-from app.stages.overlay import Overlay
-from app.stages.records import Work
-from app.topics import Topics
-from tests.simulation.log import Record
-from tests.simulation.store import SimStore
+from app.profiles import codec
+from app.profiles.store import PROFILE, WAITING
+from app.stages import accounts, envelope
+from tests.stages.accounts_partition import KEY, T0, TOPICS, Partition, flips, until
 
-TOPICS = Topics()
-T0 = 1_767_225_600_000
 FLAPS = Definition("all", "audience", "ALL (event('V').count() >= 1)", "ACCOUNTS")
-KEY = b"acme"
-
-
-class Partition:
-    """One partition of `accounts.in`, batch by batch."""
-
-    def __init__(self, *definitions: Definition) -> None:
-        self.store = SimStore()
-        self.changelog: list[tuple[bytes, bytes | None]] = []
-        self.offset = 0
-        self.condition = ""
-        self.start()
-        self.do((None, envelope.catalog(Catalog(definitions))))
-        held = self.stage._held.plan.by_condition
-        self.condition = next(iter(held), "")
-
-    def start(self) -> None:
-        self.overlay = Overlay(self.store)
-        self.stage = ComputeStage(TOPICS, 0, 1, self.overlay, epoch="00ff00ff", collection="accounts")
-
-    def records(self, *values: tuple[bytes | None, bytes]) -> list[Record]:
-        made = [Record(self.offset + at, key, value, T0) for at, (key, value) in enumerate(values)]
-        self.offset += len(values)
-        return made
-
-    def do(self, *values: tuple[bytes | None, bytes]) -> Work:
-        return self.commit(self.stage.process(self.records(*values)))
-
-    def commit(self, work: Work) -> Work:
-        self.changelog += work.changelog
-        if work.changelog:
-            self.store.write(work.writes, len(self.changelog) - 1)
-            self.overlay.pop()
-        return work
-
-    def user(self, at_ms: int, user: str, version: int, *, holds: bool, **fields: Any) -> tuple[bytes, bytes]:
-        body = Member(T0 + at_ms, user, version, conditions={self.condition: holds}, **fields)
-        return KEY, envelope.encode(body)
-
-    def waits(self) -> int:
-        return len(list(self.store.keys(WAITING)))
-
-
-def until(at_ms: int) -> tuple[bytes, bytes]:
-    return KEY, envelope.timer(T0 + at_ms)
-
-
-def flips(work: Work) -> list[tuple[str, bool]]:
-    """(at, value)."""
-    bodies = [orjson.loads(value or b"") for _, value, _ in work.outputs.get((TOPICS.changes, 0), [])]
-    return [(body["at"][17:23], body["value"]) for body in bodies]
 
 
 def two_users(partition: Partition) -> list[tuple[bytes, bytes]]:
@@ -125,11 +66,8 @@ def test_wherever_batches_end_and_the_changelog_is_cut_the_same_is_said(seed: in
         ids = [dict(headers)["ce_id"] for _, _, headers in work.outputs.get((TOPICS.changes, 0), [])]
         assert len(set(ids)) == len(ids)
         said |= dict(zip(ids, flips(work), strict=True))
-        if random.random() < 0.4:  # killed while the changelog was written, and the disk is lost
-            partition.changelog += work.changelog[: random.randint(0, len(work.changelog))]
-            partition.store = SimStore()
-            restoring.apply(partition.store, partition.changelog, len(partition.changelog) - 1)
-            partition.start()
+        if random.random() < 0.4:
+            partition.die(work, random)
             at = partition.stage.src_next - records[0].offset
         else:
             partition.commit(work)
@@ -169,6 +107,28 @@ def test_without_definitions_of_accounts_nothing_waits_and_what_did_is_first() -
     (account,) = partition.stage._held.cache.load([KEY]).values()
     assert account.members is not None
     assert account.members.users["ann"][:2] == [3, "1"]
+
+
+def test_what_waits_arms_the_account_and_leaves_the_rest_of_its_bytes_alone() -> None:
+    partition = Partition(FLAPS)
+    partition.do(partition.user(5, "ann", 1, holds=True, joins=True), until(6))
+    place = PROFILE + KEY
+    before = partition.store.get(place) or b""
+    for at_ms in (20, 10):
+        work = partition.do(partition.user(at_ms, "ann", at_ms, holds=False))
+        found = codec.decode(work.writes[place] or b"")
+        assert (found.w, found.armed_due) == (partition.offset - 1, T0 + at_ms)
+        assert list(partition.store.timers_until(1 << 60, 9)) == [(T0 + at_ms, KEY)]
+        found.w, found.armed_due = codec.w_of(before), 0
+        assert codec.encode(found, 0x00FF00FF) == before
+    assert flips(partition.do(until(30))) == [("00.010", False)]
+
+
+def test_what_waits_for_an_account_that_is_new_is_all_of_it() -> None:
+    partition = Partition(FLAPS)
+    members = partition.user(9, "ann", 1, holds=True, joins=True), partition.user(7, "bob", 1, holds=True, joins=True)
+    assert PROFILE + KEY in partition.do(*members).writes
+    assert [due_ms for due_ms, _ in partition.store.timers_until(1 << 60, 9)] == [T0 + 7]
 
 
 def test_an_account_that_nobody_has_joined_yet_is_not_evaluated() -> None:
