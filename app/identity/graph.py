@@ -113,6 +113,8 @@ class Graph:
         self.created = created
         self.owners: dict[Identifier, str] = {}
         self.nodes: dict[str, Node] = {}
+        self.parents: dict[str, Node] = {}
+        """By the id of a profile that one of these was taken out of: what it is now, or what it has become part of."""
         self.spent: set[str] = set()
         """Ids of erased profiles, so far as they may be asked for."""
 
@@ -188,8 +190,23 @@ class Graph:
         for each in usable:
             owner = self.owners.get(each)
             if owner is not None and said_ms <= self.nodes[owner].apart.get(each, -1):
+                owner = self._first_to_leave(self.nodes[owner], usable) or owner
                 return [other for other in usable if self.owners.get(other, owner) == owner]
         return list(usable)
+
+    def _first_to_leave(self, taken: Node, usable: Sequence[Identifier]) -> str | None:
+        """Whose a message is since several of its identifiers have left the profile that one was taken out of: that
+        one passes it on to the first of them, if it comes there; None where nothing is known of that."""
+        left = self.parents.get(taken.origin[0]) if taken.origin else None
+        if left is None:
+            return None
+        places = {hashed: place for place, (_, hashed, *_) in enumerate(left.parted)}
+        gone = [
+            (places[hashed], self.owners[each])
+            for each in usable
+            if (hashed := identifier_hash(each)) in places and each in self.owners and each not in left.ids
+        ]
+        return min(gone)[1] if gone else None
 
     def _matched(self, usable: Sequence[Identifier]) -> list[str]:
         """The profiles that hold any of them, the oldest first."""

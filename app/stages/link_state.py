@@ -139,6 +139,20 @@ def load(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) ->
     for profile, data in zip(profiles, nodes, strict=True):
         assert data is not None, f"the index names {profile}, which is not there"
         graph.nodes[profile], _ = codec.decode(data)
+    for node in graph.nodes.values():
+        if node.origin and node.apart:
+            _load_parent(graph, state, node.origin[0])
+
+
+def _load_parent(graph: Graph, state: StateReader, profile: str) -> None:
+    """Have what a profile is that another was taken out of, or what it has become part of; nothing if it is erased."""
+    now = profile
+    while (winner := state.get(redirect_key(now))) is not None:
+        now = winner.decode()
+    if now in graph.nodes:
+        graph.parents[profile] = graph.nodes[now]
+    elif (data := state.get(node_key(now))) is not None:
+        graph.parents[profile], _ = codec.decode(data)
 
 
 def load_spent(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:
