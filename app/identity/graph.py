@@ -195,18 +195,19 @@ class Graph:
         return list(usable)
 
     def _first_to_leave(self, taken: Node, usable: Sequence[Identifier]) -> str | None:
-        """Whose a message is since several of its identifiers have left the profile that one was taken out of: that
-        one passes it on to the first of them, if it comes there; None where nothing is known of that."""
-        left = self.parents.get(taken.origin[0]) if taken.origin else None
-        if left is None:
-            return None
-        places = {hashed: place for place, (_, hashed, *_) in enumerate(left.parted)}
-        gone = [
-            (places[hashed], self.owners[each])
-            for each in usable
-            if (hashed := identifier_hash(each)) in places and each in self.owners and each not in left.ids
-        ]
-        return min(gone)[1] if gone else None
+        """Whose a message is since several of its identifiers have left one profile: that one passes it on to the first
+        of them, if it comes there. None where no such profile is known."""
+        while taken.origin and (left := self.parents.get(taken.origin[0])) is not None:
+            places = {hashed: place for place, (_, hashed, *_) in enumerate(left.parted)}
+            gone = [
+                (places[hashed], self.owners[each])
+                for each in usable
+                if (hashed := identifier_hash(each)) in places and each in self.owners and each not in left.ids
+            ]
+            if len(gone) > 1:
+                return min(gone)[1]
+            taken = left  # which may have been taken out of another
+        return None
 
     def _matched(self, usable: Sequence[Identifier]) -> list[str]:
         """The profiles that hold any of them, the oldest first."""

@@ -152,3 +152,15 @@ def test_a_message_that_is_read_again_goes_with_the_first_of_them_to_leave(
     work = rig.take(said(1, AT_MS))
     ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
     assert (profile, body["ids"]) == (answer(rig, ID).into, [list(first)])
+
+
+def test_it_goes_so_where_one_of_them_has_left_once_more() -> None:
+    rig = Rig()
+    rig.take(request(ANN, PHONE, anonymous("tv")))
+    split(rig, (ID, PHONE))
+    split(rig, (OTHER, ANN))
+    rig.take(links.link(1, 60, AT_MS + 5, "m:5", "track", "Seen", [ANN, anonymous("car")], None, b"{}"))
+    split(rig, (f"spl_{3:024x}", ANN))
+    work = rig.take(said(1, AT_MS))
+    ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
+    assert (profile, body["ids"]) == (answer(rig, ID).into, [list(PHONE)])
