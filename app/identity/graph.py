@@ -187,12 +187,17 @@ class Graph:
 
     def _linked(self, usable: Sequence[Identifier], said_ms: int) -> list[Identifier]:
         """Those that a message links: what was said before one of them was taken out of a profile links it no more."""
+        apart: list[tuple[int, str]] = []
         for each in usable:
             owner = self.owners.get(each)
-            if owner is not None and said_ms <= self.nodes[owner].apart.get(each, -1):
-                owner = self._first_to_leave(self.nodes[owner], usable) or owner
-                return [other for other in usable if self.owners.get(other, owner) == owner]
-        return list(usable)
+            if owner is not None and said_ms <= (left_ms := self.nodes[owner].apart.get(each, -1)):
+                apart.append((left_ms, owner))
+        if not apart:
+            return list(usable)
+        # Decided again, when more of them have left, it is decided the same.
+        _, first = min(apart, key=lambda each: each[0])
+        first = self._first_to_leave(self.nodes[first], usable) or first
+        return [each for each in usable if self.owners.get(each, first) == first]
 
     def _first_to_leave(self, taken: Node, usable: Sequence[Identifier]) -> str | None:
         """Whose a message is since several of its identifiers have left one profile: that one passes it on to the first

@@ -288,8 +288,8 @@ class _Checked:
 
     def _check_counts(self) -> None:
         """Of whom no regulation has touched, every order is counted once, by whichever of his profiles, however often
-        he was split. Where a resolver is killed, a message that names several may be read twice, before and after two of
-        them have left, and be counted by both."""
+        he was split. Where a resolver is killed, a message that names several may be read twice, before and after two
+        of them have left, and be counted by both."""
         sent: dict[int, set[str]] = defaultdict(set)
         for record in self.world.received:
             message = orjson.loads(record.value or b"")

@@ -164,3 +164,17 @@ def test_it_goes_so_where_one_of_them_has_left_once_more() -> None:
     work = rig.take(said(1, AT_MS))
     ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
     assert (profile, body["ids"]) == (answer(rig, ID).into, [list(PHONE)])
+
+
+def test_it_is_decided_again_as_it_was_when_another_has_left_and_come_back() -> None:
+    rig = Rig()
+    rig.take(request(ANN, PHONE, anonymous("tv")))
+    split(rig, (ID, PHONE))
+    first = rig.take(said(1, AT_MS))
+    rig.at_ms = AT_MS + 10
+    split(rig, (OTHER, ANN))
+    rig.take(links.link(1, 60, AT_MS + 20, "m:20", "track", "Seen", [ANN, anonymous("tv")], None, b"{}"))
+    again = rig.take(said(1, AT_MS))
+    for work in (first, again):
+        events = [(profile, body["ids"]) for profile, body in profiles_in(work) if body["kind"] == "event"]
+        assert events == [(answer(rig, ID).into, [list(PHONE)])]
