@@ -113,6 +113,8 @@ class Graph:
         self.created = created
         self.owners: dict[Identifier, str] = {}
         self.nodes: dict[str, Node] = {}
+        self.parents: dict[str, Node] = {}
+        """By the id of a profile that one of these was taken out of: what it is now, or what it has become part of."""
         self.spent: set[str] = set()
         """Ids of erased profiles, so far as they may be asked for."""
 
@@ -185,11 +187,32 @@ class Graph:
 
     def _linked(self, usable: Sequence[Identifier], said_ms: int) -> list[Identifier]:
         """Those that a message links: what was said before one of them was taken out of a profile links it no more."""
+        apart: list[tuple[int, str]] = []
         for each in usable:
             owner = self.owners.get(each)
-            if owner is not None and said_ms <= self.nodes[owner].apart.get(each, -1):
-                return [other for other in usable if self.owners.get(other, owner) == owner]
-        return list(usable)
+            if owner is not None and said_ms <= (left_ms := self.nodes[owner].apart.get(each, -1)):
+                apart.append((left_ms, owner))
+        if not apart:
+            return list(usable)
+        # Decided again, when more of them have left, it is decided the same.
+        _, first = min(apart, key=lambda each: each[0])
+        first = self._first_to_leave(self.nodes[first], usable) or first
+        return [each for each in usable if self.owners.get(each, first) == first]
+
+    def _first_to_leave(self, taken: Node, usable: Sequence[Identifier]) -> str | None:
+        """Whose a message is since several of its identifiers have left one profile: that one passes it on to the first
+        of them, if it comes there. None where no such profile is known."""
+        while taken.origin and (left := self.parents.get(taken.origin[0])) is not None:
+            places = {hashed: place for place, (_, hashed, *_) in enumerate(left.parted)}
+            gone = [
+                (places[hashed], self.owners[each])
+                for each in usable
+                if (hashed := identifier_hash(each)) in places and each in self.owners and each not in left.ids
+            ]
+            if len(gone) > 1:
+                return min(gone)[1]
+            taken = left  # which may have been taken out of another
+        return None
 
     def _matched(self, usable: Sequence[Identifier]) -> list[str]:
         """The profiles that hold any of them, the oldest first."""

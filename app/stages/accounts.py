@@ -20,9 +20,9 @@ from app.profiles.belonging import unpack
 from app.profiles.codec import CorruptProfile
 from app.profiles.members import Members
 from app.profiles.state import Profile
+from app.stages.brought import Pieces
 from app.stages.envelope import Brought, Call, Continue, Member, decode
 from app.stages.folding import Folding, Poison
-from app.stages.pieces import Pieces
 from app.stages.waiting import Waiter, Waiting
 
 APPLIED_MAX = 1_000

@@ -5,7 +5,8 @@ JSON values with a `kind`.
 | kind | fields | key |
 |---|---|---|
 | event | `at`: when `events.raw` got it, ms; `id`: its messageId, else its position; `type`; `name`: what definitions
-call it; `ids`: its identifiers as [type, value]; `message`: as it came | profile |
+call it; `ids`: its identifiers as [type, value]; `message`: as it came; `went_on`: whether a profile has
+passed it on that these had left | profile |
 | timer | `due`: the instant that has come, ms; for an account up to which all users have | profile |
 | refresh | `at`: the instant that has come, ms | profile, to be evaluated by the definitions in force |
 | catalog | `catalog`: every definition and subscription, in force from here on | none |
@@ -14,9 +15,9 @@ call it; `ids`: its identifiers as [type, value]; `message`: as it came | profil
 | absorb | `at`; `id`: of the message that linked the two; `loser`: the profile that this one takes in, and whose state
 is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
-| import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`: with the last
-part, day → hashes of the messages that have been applied to it, base64; `split`, `of`: what of a split it is, and under
-which names its events are in the log; `into`: the profile that the identifier makes; `accounts`: to which of the
+| import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`:
+day → hashes of the messages that have been applied to it, base64, of the last days, or of all where it was taken out of
+another; `split`: what of a split it is; `into`: the profile that the identifier makes; `accounts`: to which of the
 profile's accounts that belongs, with what is left | profile |
 | part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
 makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
@@ -37,7 +38,7 @@ that is live looks at them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -50,6 +51,11 @@ Instant: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
 profile's bytes."""
 
 
+SEEN_BYTES = 1 << 20
+"""Of hashes in one record, before base64: as many bytes as the hashes of 131,072 messages. Those are of one length, of
+which this is a multiple."""
+
+
 class Event(msgspec.Struct, tag_field="kind", tag="event"):
     at: Instant
     id: str
@@ -57,6 +63,8 @@ class Event(msgspec.Struct, tag_field="kind", tag="event"):
     ids: list[tuple[str, str]]
     message: msgspec.Raw
     name: str | None = None
+    went_on: bool = False
+    """Whether a profile has passed it on that these of its identifiers had left: it never counted there."""
 
 
 class Timer(msgspec.Struct, tag_field="kind", tag="timer"):
@@ -99,8 +107,6 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     seen: dict[int, bytes] = {}
     split: Literal["", "left", "taken"] = ""
     """Of a split: what is left of the profile, which takes the place of what it has; or what was taken out of it."""
-    of: list[str] = []
-    """Of a split: the profiles under whose names its events are in the log."""
     into: str = ""
     """Of a split: the profile that the identifier makes."""
     accounts: list[str] = []
@@ -239,6 +245,12 @@ def event(at_ms: int, id_: str, kind: str, name: str | None, ids: Sequence[tuple
     )  # fmt: skip
 
 
+def passed_on(body: Event, ids: Sequence[tuple[str, str]]) -> bytes:
+    """An event's value for a profile that has just these of its identifiers."""
+    value = event(body.at, body.id, body.type, body.name, ids, bytes(memoryview(body.message)))
+    return value[:-1] + b',"went_on":true}'
+
+
 def timer(due_ms: int) -> bytes:
     """A timer's value."""
     return b'{"kind":"timer","due":%d}' % due_ms
@@ -278,18 +290,30 @@ def erase(at_ms: int, regulation: str) -> bytes:
 
 def imports(
     at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes],
-    split: Literal["", "left", "taken"] = "", of: Sequence[str] = (), into: str = "", accounts: Sequence[str] = (),
+    split: Literal["", "left", "taken"] = "", into: str = "", accounts: Sequence[str] = (),
 ) -> list[bytes]:  # fmt: skip
-    """The values of an import, one for each piece, in order."""
-    count, known = len(pieces), {**seen}
+    """The values of an import, one for each piece, and for as many hashes as fit beside one, in order."""
+    known = list(_portions(seen)) or [{}]
+    count = max(len(pieces), len(known))
+    data, known = [*pieces, *[b""] * (count - len(pieces))], [*[{}] * (count - len(known)), *known]
     return [
-        msgspec.json.encode(
-            Import(
-                at_ms, id_, loser, at, count, data, known if at == count - 1 else {}, split, [*of], into, [*accounts]
-            )
-        )
-        for at, data in enumerate(pieces)
+        msgspec.json.encode(Import(at_ms, id_, loser, at, count, data[at], known[at], split, into, [*accounts]))
+        for at in range(count)
     ]
+
+
+def _portions(seen: Mapping[int, bytes]) -> Iterator[dict[int, bytes]]:
+    """The hashes of days, cut to what fits into a record."""
+    portion, room = dict[int, bytes](), SEEN_BYTES
+    for day, hashes in seen.items():
+        while hashes:
+            portion[day], hashes = hashes[:room], hashes[room:]
+            room -= len(portion[day])
+            if not room:
+                yield portion
+                portion, room = {}, SEEN_BYTES
+    if portion:
+        yield portion
 
 
 def encode(body: Member | Brought | Continue | Fact | Recollect | Resync) -> bytes:

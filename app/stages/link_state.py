@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from app.identity import codec, regulations
-from app.identity.graph import Graph
+from app.identity.graph import Graph, Node
 from app.identity.rules import Identifier, LinkRules
 from app.ids import profile_id
 from app.profiles.store import META, StateReader
@@ -139,6 +139,25 @@ def load(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) ->
     for profile, data in zip(profiles, nodes, strict=True):
         assert data is not None, f"the index names {profile}, which is not there"
         graph.nodes[profile], _ = codec.decode(data)
+    for node in list(graph.nodes.values()):
+        if node.apart:
+            _load_parents(graph, state, node)
+
+
+def _load_parents(graph: Graph, state: StateReader, node: Node) -> None:
+    """Have what the profile is that one was taken out of, or what it has become part of, and so on; as far as that is
+    not erased. Each is older than the one before."""
+    while node.origin:
+        origin = now = node.origin[0]
+        while (winner := state.get(redirect_key(now))) is not None:
+            now = winner.decode()
+        found = graph.nodes.get(now)
+        if found is None:
+            data = state.get(node_key(now))
+            if data is None:
+                return
+            found, _ = codec.decode(data)
+        graph.parents[origin] = node = found
 
 
 def load_spent(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:

@@ -17,7 +17,20 @@ from app.profiles.merging import Merging, Parked
 from app.profiles.seen import DAY_MS, DAYS_KEPT, HASH_BYTES, TAG_BYTES, id_hash
 from app.profiles.state import Profile
 from app.stages import splitting
-from app.stages.envelope import Absorb, Body, Erase, Event, Fact, Import, Merge, Part, Recollect, decode, imports
+from app.stages.envelope import (
+    Absorb,
+    Body,
+    Erase,
+    Event,
+    Fact,
+    Import,
+    Merge,
+    Part,
+    Recollect,
+    decode,
+    imports,
+    passed_on,
+)
 from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
@@ -177,12 +190,14 @@ class Merger:
         self._folding.changed(key, profile, offset)
         if len(pieces) + 1 < body.parts:
             return
-        loser = unpack([_import_of(each).data for each in merging.pieces.pop(body.loser)])
+        came = [_import_of(each) for each in merging.pieces.pop(body.loser)]
+        loser = unpack([each.data for each in came])
         _resume(profile, merging)
         # What is left of a profile has what it had: nobody comes back by it.
         ids = (*profile.identifiers, *loser.identifiers) if body.split != "left" else ()
         merging.add(body.loser, loser.merging, ids)
-        self.take_ids(key, body)
+        for piece in came:
+            self.take_ids(key, piece)
         merging.have_come(chain.from_iterable(self._taken[key].values()))
         for each in merging.parked:
             parked = decode(each.value)
@@ -223,8 +238,9 @@ class Merger:
         self._folding.changed(key, profile, offset)
 
     def take_ids(self, key: bytes, body: Import) -> None:
-        """The messages that a profile has been told of before it became part of this one."""
-        known = {day: hashes_of(packed) for day, packed in body.seen.items()}
+        """The messages that a profile has been told of before it became part of this one, so far as they are kept."""
+        oldest_day = self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
+        known = {day: hashes_of(packed) for day, packed in body.seen.items() if day >= oldest_day}
         self._seen.add(key, known)
         taken = self._taken.setdefault(key, {})
         for day, hashes in known.items():
@@ -279,7 +295,7 @@ class Merger:
         found = merging.parted_of(body.ids)
         if found is not None and not repeat:
             into, ids = found
-            self._pass_on(into, splitting.readdressed(body, ids))
+            self._pass_on(into, passed_on(body, ids))
             oldest_day = self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
             merging.pass_on(id_hash(body.id), body.at // DAY_MS, oldest_day)
         return found is not None

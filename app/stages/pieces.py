@@ -1,52 +1,110 @@
-"""What a user brings along to an account, where it is too long for one record: in pieces that lie beside the account.
+"""What splits had taken out that has become part of a profile again, as the log tells it.
 
-They come before the record that they go with, and mean nothing until that is applied, as one step with all of them. A
-record that comes again brings its pieces again, under the same keys.
+An event that left a profile with an identifier is that identifier's for good: it goes wherever that goes, whatever else
+it names. So who is among a profile's identifiers and was taken out of one before has come with all that it took then,
+and the import that brought it is the place to read it from; under the names of the profile it must not count again.
+
+A message of somebody who had left was passed on with the identifiers that are theirs. It may have come back with them;
+then it is in the log twice, and only as it went on it is anybody's.
 """
 
 from __future__ import annotations
 
-from app.profiles.belonging import Cells, unpack
-from app.profiles.store import brought_key
-from app.stages.envelope import Brought, Member
-from app.stages.folding import Folding
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.identity.rules import Identifier
+from app.profiles.merging import Merging
+from app.profiles.seen import id_hash
+from app.profiles.state import Profile
+from app.stages.envelope import Body, Event, Import
+from app.stages.merging import hashes_of, unpack
+from app.stages.records import InRecord
+from app.stages.splitting import is_taken
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The state that one identifier took along."""
+
+    name: str
+    identifier: Identifier
+    at_ms: int
+    """When it was taken out."""
+    data: tuple[bytes, ...]
+    """The state, packed."""
+    days: dict[int, set[bytes]]
+    """Day → hashes of the messages in it, of all days."""
+
+    @property
+    def messages(self) -> int:
+        """How many are in it."""
+        return sum(map(len, self.days.values()))
+
+    def state(self) -> Profile:
+        """A new one with each call."""
+        return unpack(self.data)
 
 
 class Pieces:
-    """The pieces that lie beside the accounts of a partition, as one batch leaves them."""
+    """Takes the records of a profile and of all that became part of it, and keeps the imports of splits that it has
+    taken in. Read to before the profile is folded: what they have must not be folded by itself.
 
-    def __init__(self, folding: Folding) -> None:
-        self._folding = folding
+    Args:
+        merging: The profile's; None where it is made of nothing but messages.
+    """
 
-    def put(self, account: bytes, body: Brought) -> None:
-        """A piece has come."""
-        key = brought_key(account, body.user, body.version, body.piece)
-        self._folding.work.writes[key] = body.data
+    def __init__(self, merging: Merging | None) -> None:
+        absorbed = merging.absorbed if merging is not None else ()
+        self.names = frozenset(each for each in absorbed if is_taken(each))
+        """Under which names they came; none for nearly every profile."""
+        self._found: dict[str, list[Import]] = {}
+        self._fewest: dict[tuple[int, bytes], int] = {}
+        """(at, hash) of a message that went on → with how few identifiers."""
 
-    def cells(self, account: bytes, body: Member) -> list[Cells]:
-        """What a user brings along with a record.
+    def take(self, partition: int, record: InRecord, body: Body) -> None:
+        """The next record."""
+        if type(body) is Event and body.went_on:
+            place, count = (body.at, id_hash(body.id)), len(body.ids)
+            self._fewest[place] = min(count, self._fewest.get(place, count))
+        if type(body) is not Import or body.loser not in self.names:
+            return
+        found = self._found.setdefault(body.loser, [])
+        if found and len(found) == found[0].parts:
+            return  # said twice
+        if body.part == 0 and found and body.id != found[0].id:
+            found.clear()  # folded once more: whoever began last goes on
+        if body.part == len(found) and (not found or body.id == found[0].id):
+            found.append(body)
 
-        Raises:
-            ValueError: They are no cells, or a piece of them is missing.
-        """
-        if not body.pieces:
-            return unpack(body.cells)
-        data = b""
-        for key in _keys(account, body):
-            piece = self._folding.work.writes.get(key) or self._folding.held.value_of(key)
-            if piece is None:
-                raise ValueError(f"of {body.pieces} pieces of what a user brings along one is missing")
-            data += piece
-        return unpack(data)
+    def went_on(self, event: Event, hashed: bytes) -> bool:
+        """Whether a message went on to some of those whom it names here."""
+        return self._fewest.get((event.at, hashed), len(event.ids)) < len(event.ids)
 
-    def drop(self, account: bytes, body: Member) -> None:
-        """The record that they go with has been applied, or never will be."""
-        keys = _keys(account, body)
-        for key in keys:
-            self._folding.work.writes.pop(key, None)
-        # Before the record itself: wherever the changelog is cut, one that is still there leads to those that are left.
-        self._folding.gone[:0] = keys
+    def newest(self) -> dict[str, Piece]:
+        """By name, one for each identifier: what it took out last, which has all that it had taken out before."""
+        newest: dict[Identifier, Piece] = {}
+        for name, found in self._found.items():
+            if found and len(found) == found[0].parts:
+                piece = _piece(name, found)
+                held = newest.get(piece.identifier)
+                if held is None or _age(held) < _age(piece):
+                    newest[piece.identifier] = piece
+        return {piece.name: piece for piece in newest.values()}
 
 
-def _keys(account: bytes, body: Member) -> list[bytes]:
-    return [brought_key(account, body.user, body.version, piece) for piece in range(body.pieces)]
+def _piece(name: str, found: Iterable[Import]) -> Piece:
+    days: dict[int, set[bytes]] = {}
+    at_ms, data = 0, list[bytes]()
+    for each in found:
+        at_ms = each.at
+        data.append(each.data)
+        for day, packed in each.seen.items():
+            days.setdefault(day, set()).update(hashes_of(packed))
+    (identifier,) = unpack(data).identifiers
+    return Piece(name, identifier, at_ms, tuple(data), days)
+
+
+def _age(piece: Piece) -> tuple[int, int]:
+    """Of two that an identifier took out, the later has all messages of the earlier."""
+    return piece.messages, piece.at_ms

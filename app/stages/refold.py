@@ -1,10 +1,11 @@
 """A profile folded anew from the log, as two: what is left of it without an identifier, and what that takes with it.
 
 An event goes with the identifier if it names it. Events of all profiles that became part of this one are folded as if
-it had had them all from the start, in the order in which `events.raw` got them, by the definitions that were in force.
+it had had them all from the start, in the order in which `events.raw` got them, by the definitions that were in force;
+but for those that had gone with an identifier before: they are its for good (`app.stages.pieces`).
 
 Where the log no longer reaches back to the profile's beginning, its state is more than the log can tell. Of each cell
-that the log alone would have just as the profile has it, the log tells all; any other stays with the profile as it is.
+the profile keeps what it has beyond what the log tells of both (`app.profiles.remainder`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import orjson
 
 from app.compute.accounts import collect
@@ -26,13 +26,13 @@ from app.events.dates import instant
 from app.events.model import Message, id_text
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
-from app.profiles.belonging import Belonging, Cells
-from app.profiles.cells import CellKind
+from app.profiles.belonging import Belonging
 from app.profiles.merging import Merging
+from app.profiles.remainder import remaining
 from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
 from app.profiles.state import Profile
 from app.stages.envelope import Body, CatalogChange, Event, Import, Merge, decode
-from app.stages.merging import hashes_of, unpack
+from app.stages.pieces import Piece, Pieces
 from app.stages.records import InRecord
 
 
@@ -47,12 +47,11 @@ class Refolded:
     left_seen: Mapping[int, bytes]
     """Day → hashes of the messages in it, one after the other; those of the last days."""
     taken_seen: Mapping[int, bytes]
+    """The same of all days: they tell what of the log is the identifier's for good."""
     left_events: int
     taken_events: int
-    of: tuple[str, ...]
-    """Under which names all of these are in the log."""
     kept: frozenset[str]
-    """Cells that stayed as they were, with what the identifier has in them: the log does not tell all of them."""
+    """Cells in which there is something from before the log; it stays, whosever it was."""
 
     @property
     def left_accounts(self) -> tuple[str, ...]:
@@ -72,9 +71,20 @@ class _Fold:
     profile: Profile = field(default_factory=Profile)
     events: int = 0
     days: dict[int, set[bytes]] = field(default_factory=dict)
+    """Day → hashes of its messages, where another may still be a repeat of one of them."""
+    gone: dict[int, bytes] = field(default_factory=dict)
+    """The same of days before."""
 
-    def seen(self) -> dict[int, bytes]:
-        return {day: b"".join(sorted(hashes)) for day, hashes in sorted(self.days.items())}
+    def note(self, day: int, hashed: bytes) -> None:
+        """It has a message of a day."""
+        self.days.setdefault(day, set()).add(hashed)
+        for gone in [each for each in self.days if each < day - DAYS_KEPT]:
+            self.gone[gone] = self.gone.get(gone, b"") + b"".join(sorted(self.days.pop(gone)))
+
+    def ever(self) -> dict[int, bytes]:
+        """Day → hashes, one after the other, of all its messages."""
+        days = _packed(self.days)
+        return {day: self.gone.get(day, b"") + days.get(day, b"") for day in sorted(self.gone.keys() | days.keys())}
 
 
 class Refold:
@@ -86,15 +96,16 @@ class Refold:
         identifier: The one that leaves.
         held: The profile as it is; not changed.
         catalog: In force now; used for what is before the first that the log still has.
-        until: The offset in its partition before which records count; None for all. What was taken out of another
-            profile counts wherever it stands: this one waits for it before it is parted.
+        until: The offset in its partition before which events count; None for all.
         since: `type:value` → ms: what was said before that of an identifier was erased.
+        pieces: Read to the end; None where the profile has taken in nothing that a split had taken out.
         is_whole: Whether the log of every partition that it is read from begins with its first record.
     """
 
     def __init__(
         self, topic: str, partition: int, names: Collection[str], identifier: Identifier, held: Profile,
         catalog: Catalog, *, until: int | None, is_whole: bool, since: Mapping[str, int] | None = None,
+        pieces: Pieces | None = None,
     ) -> None:  # fmt: skip
         self._topic = topic
         self._partition = partition
@@ -117,58 +128,51 @@ class Refold:
         self._catalog = Catalog() if is_whole else catalog
         self._plan = _planned(self._catalog)
         self._left, self._taken, self._all = _Fold(), _Fold(), _Fold()
-        self._of = set(names)
-        self._returned: set[Identifier] = set()
-        """Those that left one of these profiles and came back."""
-        self._together: set[Identifier] = set()
-        """Those that are named together with others."""
-        self._pieces: dict[str, list[Import]] = {}
-        """Of states that were taken out of other profiles, by the name under which they came."""
+        self._others = _Fold()
+        """Whose identifiers have left: of messages that they took along, what was sent twice is not the profile's."""
+        self._gone_with = pieces or Pieces(None)
+        self._pieces: dict[str, Piece] = {}
+        self._with_pieces: dict[int, set[bytes]] = {}
+        """Day → hashes of the messages that are in those: they are not folded by themselves."""
+        for name, piece in self._gone_with.newest().items():
+            asked = [piece.identifier]
+            if not self._was_erased(asked, piece.at_ms) and self._parted.parted_of(asked) is None:
+                self._pieces[name] = piece
+                for day, hashes in piece.days.items():
+                    self._with_pieces.setdefault(day, set()).update(hashes)
 
     def take(self, partition: int, record: InRecord, body: Body) -> None:
         """The next record."""
         is_later = partition == self._partition and self._until is not None and record.offset >= self._until
-        if is_later and type(body) is not Import:
+        if type(body) is Import:
+            # Wherever it stands: the profile had it before it was parted.
+            if (piece := self._pieces.pop(body.loser, None)) is not None:
+                self._take_in(partition, record.offset, piece)
+        elif is_later:
             return
-        if type(body) is CatalogChange:
+        elif type(body) is CatalogChange:
             # Whichever partition has it first: behind it there, an event that had waited can be older than it is here.
             if body.catalog != self._catalog:
                 self._change(body.catalog, record.offset)
-        elif type(body) is Import:
-            if body.split == "taken":
-                self._import(partition, record.offset, body)
         elif type(body) is Merge:
             self._merged.add(record.key)
-        elif type(body) is Event and record.key not in self._merged:
-            if len(body.ids) > 1:
-                self._together.update(body.ids)
-            if self._was_erased(body.ids, body.at):
-                # With which of several it had left, its names do not tell.
-                self._is_whole = self._is_whole and len(body.ids) == 1
-            elif self._parted.parted_of(body.ids) is None:
-                self._event(partition, record.offset, body)
+        elif type(body) is Event and record.key not in self._merged and not self._was_erased(body.ids, body.at):
+            self._event(partition, record.offset, body)
 
     def done(self, at_ms: int) -> Refolded:
         """What has come of it, at an instant not before that of the last record."""
         for fold in (self._left, self._taken, self._all):
             self._application(fold, self._partition, 0).pass_time(at_ms)
-        # With which of two an event left, and whether it came back with that, its names do not tell.
-        self._is_whole = self._is_whole and self._returned.isdisjoint(self._together)
-        kept = frozenset() if self._is_whole else self._kept(at_ms)
-        left = self._left.profile
-        left.cells |= {cell_id: self._held.cells[cell_id] for cell_id in kept if cell_id in self._held.cells}
-        if not self._is_whole:
-            left.traits = self._traits()
+        left, taken = self._left.profile, self._taken.profile
+        older = frozenset() if self._is_whole else self._with_what_was_before(at_ms)
         left.identifiers = [each for each in self._held.identifiers if each != self._identifier]
         left.emitted = {}
-        taken = self._taken.profile
         taken.identifiers = [self._identifier]
         taken.emitted = dict(self._held.emitted)
         self._belong(at_ms)
         return Refolded(
-            left, taken, self._left.seen(), self._taken.seen(), self._left.events, self._taken.events,
-            tuple(sorted(self._of)), kept,
-        )  # fmt: skip
+            left, taken, _packed(self._left.days), self._taken.ever(), self._left.events, self._taken.events, older
+        )
 
     def _change(self, catalog: Catalog, offset: int) -> None:
         self._catalog, self._plan = catalog, _planned(catalog)
@@ -176,57 +180,43 @@ class Refold:
             if fold.events:
                 self._application(fold, self._partition, offset).refresh()
 
-    def _import(self, partition: int, offset: int, piece: Import) -> None:
-        """A piece of a state; with its last one, all of it is its identifier's."""
-        pieces = self._pieces.setdefault(piece.loser, [])
-        if pieces and len(pieces) == pieces[0].parts:
-            return  # said twice
-        if pieces and piece.part == 0 and piece.id != pieces[0].id:
-            pieces.clear()
-        if piece.part != len(pieces) or (pieces and piece.id != pieces[0].id):
-            return
-        pieces.append(piece)
-        if len(pieces) < piece.parts:
-            return
-        state = unpack([each.data for each in pieces])
-        (identifier,) = state.identifiers
-        if not self._names.isdisjoint(piece.of):
-            # Its events are here by themselves, or some of them are: parts that were parted again and came together.
-            self._is_whole = self._is_whole and self._names.issuperset(piece.of)
-            self._returned.add(identifier)
-            return
-        if self._was_erased([identifier], piece.at) or self._parted.parted_of([identifier]) is not None:
-            return
-        mine = self._taken if identifier == self._identifier else self._left
-        self._of.update(piece.of)
-        for day, packed in piece.seen.items():
-            mine.days.setdefault(day, set()).update(hashes_of(packed))
+    def _take_in(self, partition: int, offset: int, piece: Piece) -> None:
+        """What an identifier had taken out of a profile."""
+        mine = self._whose([piece.identifier])
+        for day, hashes in piece.days.items():
+            mine.days.setdefault(day, set()).update(hashes)
         for fold in (mine, self._all):
+            fold.events += piece.messages
+            state = piece.state()
             application = self._application(fold, partition, offset)
-            application.pass_time(max(piece.at, state.clock))
-            application.absorb(unpack([each.data for each in pieces]), "split")
+            application.pass_time(max(piece.at_ms, state.clock))
+            application.absorb(state, "split")
+
+    def _whose(self, ids: Collection[Identifier]) -> _Fold:
+        """What names the identifier is its; the rest is left."""
+        return self._taken if self._identifier in ids else self._left
 
     def _was_erased(self, ids: Iterable[Identifier], at_ms: int) -> bool:
         return bool(self._since) and any(at_ms < self._since.get(":".join(each), at_ms) for each in ids)
 
     def _event(self, partition: int, offset: int, event: Event) -> None:
-        goes = self._identifier in event.ids
-        mine = self._taken if goes else self._left
         day, hashed = event.at // DAY_MS, id_hash(event.id)
-        if hashed in self._elsewhere:
+        if hashed in self._elsewhere or self._gone_with.went_on(event, hashed):
             return
-        for near in (day - 1, day, day + 1):
-            if any(hashed in fold.days.get(near, ()) for fold in (self._left, self._taken)):
-                return  # passed on, or sent twice
-        mine.days.setdefault(day, set()).add(hashed)
-        for gone in [each for each in mine.days if each < day - DAYS_KEPT]:
-            del mine.days[gone]
+        for days in (self._left.days, self._taken.days, self._others.days, self._with_pieces):
+            if any(hashed in days.get(near, ()) for near in (day - 1, day, day + 1)):
+                return  # passed on, sent twice, or gone with an identifier before
+        if self._parted.parted_of(event.ids) is not None:
+            self._others.note(day, hashed)
+            return
+        mine = self._whose(event.ids)
+        mine.note(day, hashed)
         message: Message = orjson.loads(memoryview(event.message))
         claimed = instant(message.get("timestamp"))
         own_ms = claimed if claimed is not None and claimed <= event.at else event.at
         for fold in (mine, self._all):
             fold.events += 1
-            ids = [self._identifier] if goes and fold is mine else event.ids
+            ids = [self._identifier] if fold is self._taken else event.ids
             application = self._application(fold, partition, offset)
             application.pass_time(event.at)
             application.message(message, own_ms, ids, received_ms=event.at, repeat=False)
@@ -240,9 +230,20 @@ class Refold:
         """What applies a record; its changes are nobody's."""
         return Application(self._plan, fold.profile, "", "", (self._topic, partition, offset))
 
+    def _with_what_was_before(self, at_ms: int) -> frozenset[str]:
+        """What the profile has from before the log stays with it; gives the cells in which there is any."""
+        left, taken = self._left.profile, self._taken.profile
+        kinds = {id_: cell.kind for id_, cell in self._plan.cells.items()}
+        found = remaining(self._held.cells, self._all.profile.cells, left.cells, kinds, at_ms)
+        left.cells = found.cells
+        for id_ in found.whole:
+            taken.cells.pop(id_, None)
+        left.traits = self._traits()
+        return frozenset(found.older)
+
     def _belong(self, at_ms: int) -> None:
         """Each belongs to those accounts of the profile's that its own calls name, and knows what they had told that.
-        Where the log does not tell all, the profile stays in all of them, with what it alone does not tell."""
+        Where the log does not tell all, the profile stays in all of them, with what there was before it."""
         held = self._held.belonging or Belonging()
         for fold in (self._left, self._taken):
             own = fold.profile.belonging or Belonging()
@@ -252,21 +253,15 @@ class Refold:
         if self._is_whole:
             return
         told, kinds = self._all.profile.belonging or Belonging(), self._plan.collective_kinds
-        left = self._left.profile.belonging
+        left, taken = self._left.profile.belonging, self._taken.profile.belonging
         assert left is not None
+        assert taken is not None
         for tag in held.cells.keys() | told.cells.keys():
-            there = held.cells.get(tag, {})
-            kept = _unlike(there, told.cells.get(tag, {}), kinds, at_ms)
-            cells = {id_: cell for id_, cell in left.cells.get(tag, {}).items() if id_ not in kept}
-            left.cells[tag] = cells | {id_: there[id_] for id_ in kept if id_ in there}
-
-    def _kept(self, at_ms: int) -> frozenset[str]:
-        """Cells that the log alone does not tell, or not as the profile has them."""
-        kinds = {id_: cell.kind for id_, cell in self._plan.cells.items()}
-        found = _unlike(self._held.cells, self._all.profile.cells, kinds, at_ms)
-        for cell_id in found:
-            self._left.profile.cells.pop(cell_id, None)
-        return found
+            there, log = held.cells.get(tag, {}), told.cells.get(tag, {})
+            found = remaining(there, log, left.cells.get(tag, {}), kinds, at_ms)
+            left.cells[tag] = found.cells
+            for id_ in found.whole:
+                taken.cells.get(tag, {}).pop(id_, None)
 
     def _traits(self) -> dict[str, list[Any]]:
         """Those whose last writer the log has are as it tells; others are from before it."""
@@ -278,25 +273,13 @@ class Refold:
         return left
 
 
+def _packed(days: Mapping[int, Collection[bytes]]) -> dict[int, bytes]:
+    """Day → its hashes, one after the other."""
+    return {day: b"".join(sorted(hashes)) for day, hashes in sorted(days.items())}
+
+
 def _accounts(profile: Profile) -> tuple[str, ...]:
     return tuple(profile.belonging.accounts) if profile.belonging is not None else ()
-
-
-def _unlike(there: Cells, told: Cells, kinds: Mapping[str, CellKind], at_ms: int) -> frozenset[str]:
-    """Which cells are not the same in both, at an instant."""
-    found: set[str] = set()
-    for id_ in (there.keys() | told.keys()) & kinds.keys():
-        ours, theirs = (
-            _copied(kinds[id_].advance(_copied(each[id_]), at_ms)) if id_ in each else None for each in (there, told)
-        )
-        if ours != theirs:
-            found.add(id_)
-    return frozenset(found)
-
-
-def _copied(cell: Any) -> Any:
-    """As it is stored: to be compared, and advanced without a change to the profile's own."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(cell))
 
 
 def _planned(catalog: Catalog) -> Plan:

@@ -10,7 +10,6 @@ the identifier is passed on: it belongs to whom the identifier makes now.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,9 +18,9 @@ from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.store import SPLIT
-from app.stages.envelope import Absorb, Body, Event, Part, event
+from app.stages.envelope import Absorb, Body, Part
 
-_MARK = "spl_"
+_MARK, _TAKEN = "spl_", "/taken"
 
 
 def left_of(split_id: str) -> str:
@@ -31,7 +30,12 @@ def left_of(split_id: str) -> str:
 
 def taken_of(split_id: str) -> str:
     """By what name the new profile waits for what was taken out."""
-    return f"{split_id}/taken"
+    return f"{split_id}{_TAKEN}"
+
+
+def is_taken(name: str) -> bool:
+    """Whether under that name something came that was taken out."""
+    return name.startswith(_MARK) and name.endswith(_TAKEN)
 
 
 def split_key(split_id: str) -> bytes:
@@ -95,8 +99,3 @@ def brings_back(body: Body, key: bytes) -> bool:
 def came_back(merging: Merging, part: Part) -> bool:
     """An identifier is the profile's again, as a new one: whom it had made was erased. Gives whether it had left."""
     return merging.parted.pop(identifier_hash(part.ids[0]), None) is not None
-
-
-def readdressed(body: Event, ids: Sequence[Identifier]) -> bytes:
-    """An event's value for a profile that has just these of its identifiers."""
-    return event(body.at, body.id, body.type, body.name, ids, bytes(memoryview(body.message)))

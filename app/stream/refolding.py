@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.definitions.model import Catalog
 from app.identity.rules import Identifier
@@ -13,6 +14,8 @@ from app.kafka.admin import Admin
 from app.kafka.consumer import BulkRead, BulkReader, RawRecord
 from app.profiles.state import Profile
 from app.stages.envelope import Body
+from app.stages.pieces import Pieces
+from app.stages.records import InRecord
 from app.stages.refold import Refold, Refolded, order, wanted
 from app.stages.splitting import family
 from app.topics import Topics, partition_of
@@ -26,8 +29,6 @@ class LogFold:
     """What a profile is as two, and how far back the log reached."""
 
     folded: Refolded
-    starts: tuple[tuple[int, int], ...]
-    """(partition, the first offset that it still has) of each that was read."""
     since_ms: int | None
     """When the log begins, where it was cut; None where it has all from the first record on."""
 
@@ -81,27 +82,37 @@ async def refold(
     own = partition_of(profile.encode(), partitions)
     read = sorted({partition_of(key, partitions) for key in keys})
     starts = await admin.beginning_offsets([(topic, each) for each in read])
-    stretches = [
-        Stretch(
-            each,
-            starts[topic, each] > 0,
-            reader.read(BulkRead(topic, each, starts[topic, each])),
-            keys,
-        )
-        for each in read
-    ]
+
+    def stretches() -> list[Stretch]:
+        reads = ((each, starts[topic, each]) for each in read)
+        return [Stretch(each, start > 0, reader.read(BulkRead(topic, each, start)), keys) for each, start in reads]
+
+    pieces = Pieces(held.merging)
+    if pieces.names:
+        await feed(pieces, stretches())
     is_whole = not any(starts.values())
-    fold = Refold(topic, own, names, identifier, held, catalog, until=until, is_whole=is_whole, since=since)
-    await feed(fold, stretches)
-    begins = [each.since_ms for each in stretches if each.since_ms is not None]
+    fold = Refold(
+        topic, own, names, identifier, held, catalog,
+        until=until, is_whole=is_whole, since=since, pieces=pieces,
+    )  # fmt: skip
+    folded = stretches()
+    await feed(fold, folded)
+    begins = [each.since_ms for each in folded if each.since_ms is not None]
     return LogFold(
         fold.done(max(at_ms, held.clock)),
-        tuple((each, starts[topic, each]) for each in read),
         max(begins, default=None) if not is_whole else None,
     )
 
 
-async def feed(fold: Refold, stretches: Sequence[Stretch]) -> None:
+class Taker(Protocol):
+    """Whoever is read to."""
+
+    def take(self, partition: int, record: InRecord, body: Body) -> None:
+        """The next record."""
+        ...
+
+
+async def feed(taker: Taker, stretches: Sequence[Stretch]) -> None:
     """Let it take all records: of those that stand first, the one that came first."""
     count = 0
     while True:
@@ -111,7 +122,7 @@ async def feed(fold: Refold, stretches: Sequence[Stretch]) -> None:
             return
         _, partition, stretch, (record, body) = min(ready, key=lambda each: each[:2])
         stretch.pop()
-        fold.take(partition, record, body)
+        taker.take(partition, record, body)
         count += 1
         if count % BREATHE_RECORDS == 0:
             await asyncio.sleep(0)

@@ -7,8 +7,10 @@ each result once, whoever sends it how often.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
 
 import msgspec
 
@@ -134,17 +136,18 @@ class Splits:
 
 def messages(split: UnderWay, found: LogFold) -> list[tuple[str, list[bytes]]]:
     """(profile, values of `profiles.in`): what was taken out, for the new profile; what is left, for the other."""
-    folded, at_ms = found.folded, split.part.at
-    # The same for the same log, so that pieces of two attempts fit together, or are told apart.
-    attempt = f"{split.id}@{','.join(f'{partition}:{start}' for partition, start in found.starts)}"
-    taken = envelope.imports(
-        at_ms, attempt, splitting.taken_of(split.id), pack(folded.taken), folded.taken_seen, "taken", folded.of,
-        split.part.into,
-    )  # fmt: skip
-    left = envelope.imports(
-        at_ms, attempt, splitting.left_of(split.id), pack(folded.left), folded.left_seen, "left", folded.of,
-        split.part.into, folded.taken_accounts,
-    )  # fmt: skip
+    folded, part = found.folded, split.part
+
+    def said(
+        name: str, profile: Profile, seen: Mapping[int, bytes], which: Literal["left", "taken"], accounts: Sequence[str]
+    ) -> list[bytes]:
+        pieces = pack(profile)
+        # What is folded again may be another: by this pieces of two attempts are told apart.
+        digest = blake2b(b"".join((*pieces, *seen.values())), digest_size=8).hexdigest()
+        return envelope.imports(part.at, f"{split.id}@{digest}", name, pieces, seen, which, part.into, accounts)
+
+    taken = said(splitting.taken_of(split.id), folded.taken, folded.taken_seen, "taken", ())
+    left = said(splitting.left_of(split.id), folded.left, folded.left_seen, "left", folded.taken_accounts)
     return [(split.part.into, taken), (split.profile, left)]
 
 

@@ -22,10 +22,10 @@ ANN, PHONE = ("user_id", "ann"), ("anonymous_id", "phone")
 
 
 def plans(*, since_ms: int | None = None, kept: tuple[str, ...] = ()) -> Plans:
-    folded = Refolded(Profile(), Profile(), {}, {}, 4, 2, ("prf_1",), frozenset())
+    folded = Refolded(Profile(), Profile(), {}, {}, 4, 2, frozenset())
     before = {"orders": 6, "buyer": True, "idle": False}
     left, taken = {"orders": 4, "buyer": True, "idle": False}, {"orders": 2, "buyer": False}
-    return Plans("prf_1", PHONE, (ANN,), LogFold(folded, ((0, 0),), since_ms), before, left, taken, kept)
+    return Plans("prf_1", PHONE, (ANN,), LogFold(folded, since_ms), before, left, taken, kept)
 
 
 DONE = Done("spl_1", "prf_1", "prf_2", {"orders": 4, "buyer": True}, {"orders": 2})

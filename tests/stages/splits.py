@@ -14,9 +14,10 @@ from app.profiles.state import Profile
 from app.profiles.store import PROFILE, SPLIT
 from app.stages import envelope, splitting
 from app.stages.meta import CATALOG_KEY
+from app.stages.pieces import Pieces
 from app.stages.refold import Refold, order, wanted
 from app.stages.splitting import UnderWay, family
-from app.stream.refolding import LogFold
+from app.stream.refolding import LogFold, Taker
 from app.stream.splits import messages
 from app.topics import partition_of
 from tests.simulation.log import Log
@@ -83,6 +84,18 @@ def folded(log: Log, partitions: int, split: UnderWay, held: Profile, catalog: C
     names = frozenset(family(profile, held.merging))
     keys = frozenset(each.encode() for each in names)
     read = sorted({partition_of(key, partitions) for key in keys})
+    own = partition_of(profile.encode(), partitions)
+    pieces = Pieces(held.merging)
+    _feed(pieces, log, read, keys, cut)
+    fold = Refold(
+        TOPICS.profiles_in, own, names, split.identifier, held, catalog,
+        until=split.offset, is_whole=not cut, since=split.part.since, pieces=pieces,
+    )  # fmt: skip
+    _feed(fold, log, read, keys, cut)
+    return LogFold(fold.done(max(split.part.at, held.clock)), None)
+
+
+def _feed(taker: Taker, log: Log, read: list[int], keys: frozenset[bytes], cut: int) -> None:
     stretches: list[list[tuple[int, int, int, Any, envelope.Body]]] = []
     for partition in read:
         records = log.partitions[TOPICS.profiles_in, partition][cut:]
@@ -90,16 +103,10 @@ def folded(log: Log, partitions: int, split: UnderWay, held: Profile, catalog: C
         stretches.append(
             [(order(record, body), partition, at, record, body) for at, (record, body) in enumerate(found) if body]
         )
-    own = partition_of(profile.encode(), partitions)
-    fold = Refold(
-        TOPICS.profiles_in, own, names, split.identifier, held, catalog,
-        until=split.offset, is_whole=not cut, since=split.part.since,
-    )  # fmt: skip
     while heads := [stretch[0] for stretch in stretches if stretch]:
         _, partition, _, record, body = min(heads, key=lambda each: each[:2])
         next(stretch for stretch in stretches if stretch and stretch[0][3] is record).pop(0)
-        fold.take(partition, record, body)
-    return LogFold(fold.done(max(split.part.at, held.clock)), tuple((each, cut) for each in read), None)
+        taker.take(partition, record, body)
 
 
 def alone(

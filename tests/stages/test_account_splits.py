@@ -36,6 +36,8 @@ class Splitting(Story):
     """A story in which profiles are split."""
 
     splits = 0
+    cut = 0
+    """How many of each partition's first records the log no longer has."""
 
     def by(self, ids: dict[str, str], kind: str, **fields: Any) -> None:
         """A message by these identifiers."""
@@ -69,7 +71,7 @@ class Splitting(Story):
         """What is under way is folded; whether anything was."""
         found = [each for place in self.world.places for each in _under_way(place.store.data)]
         for split, held, catalog in found:
-            made = folded(self.world.log, self.world.partitions, split, held, catalog)
+            made = folded(self.world.log, self.world.partitions, split, held, catalog, cut=self.cut)
             for profile, values in messages(split, made):
                 for value in values:
                     self.world.send("users", profile, value)
@@ -165,6 +167,23 @@ def test_what_both_have_done_for_an_account_is_never_counted_twice_on_the_way() 
         assert story.account("acme").emitted["views"] == 7
         later = {key: story.changes(key)[count:] for key, count in before.items()}
         assert later == {"views": [], "any": [("acme", False)], "all": [], "none": []}, f"seed {seed}"
+
+
+@pytest.mark.parametrize("cut", range(1, 16, 2))
+def test_what_the_log_no_longer_has_is_counted_once_by_an_account(cut: int) -> None:
+    for seed in range(3):
+        story = Splitting(*ASKED, drops=0.3, seed=seed)
+        story.cut = cut
+        happen(story, are_one=True, groups=("acme", "acme"))
+        before = len(story.changes("views"))
+        story.split()
+        story.check_quiet()
+        assert story.changes("views")[before:] == []
+        story.tablet("track", event="V")
+        story.phone("track", event="V")
+        story.rest()
+        # Whether the tablet is its user is only known where the log still has its call.
+        assert story.account("acme").emitted["views"] == 8 + ("acme" in story.accounts_of(TABLET))
 
 
 def test_who_leaves_an_account_is_told_so_and_may_come_back() -> None:

@@ -44,6 +44,9 @@ def anonymous(value: str) -> Identifier:
 class Rig:
     """Writes each batch at once."""
 
+    at_ms = AT_MS
+    """When the requests come."""
+
     def __init__(self) -> None:
         self.store = SimStore()
         self.overlay = Overlay(self.store)
@@ -52,7 +55,7 @@ class Rig:
         self.changelog: list[tuple[bytes, bytes | None]] = []
 
     def take(self, *values: bytes | None) -> Work:
-        records = [Record(self.offset + at, None, value, AT_MS) for at, value in enumerate(values)]
+        records = [Record(self.offset + at, None, value, self.at_ms) for at, value in enumerate(values)]
         work = self.stage.process(records)
         self.offset = work.src_next
         self.commit(work)

@@ -134,3 +134,47 @@ def test_what_is_no_request() -> None:
         b'{"kind":"split","id":"x","ids":[["user_id","ann"]]}', b'{"kind":"split","id":"' + ID.encode() + b'"}'
     )
     assert work.facts.invalid == {"not_understood": 2}
+
+
+@pytest.mark.parametrize("first", [ANN, PHONE])
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_message_that_is_read_again_goes_with_the_first_of_them_to_leave(
+    first: tuple[str, str], is_merged: bool
+) -> None:
+    """As the profile passes it on, which is sent it by whoever has not heard of either split."""
+    rig = Rig()
+    rig.take(request(user("zoe")), request(ANN, PHONE, anonymous("tv")))
+    other = PHONE if first == ANN else ANN
+    split(rig, (ID, first))
+    split(rig, (OTHER, other))
+    if is_merged:  # what they were taken out of is part of an older one now
+        rig.take(links.link(1, 60, AT_MS + 5, "m:5", "track", "Seen", [user("zoe"), anonymous("tv")], None, b"{}"))
+    work = rig.take(said(1, AT_MS))
+    ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
+    assert (profile, body["ids"]) == (answer(rig, ID).into, [list(first)])
+
+
+def test_it_goes_so_where_one_of_them_has_left_once_more() -> None:
+    rig = Rig()
+    rig.take(request(ANN, PHONE, anonymous("tv")))
+    split(rig, (ID, PHONE))
+    split(rig, (OTHER, ANN))
+    rig.take(links.link(1, 60, AT_MS + 5, "m:5", "track", "Seen", [ANN, anonymous("car")], None, b"{}"))
+    split(rig, (f"spl_{3:024x}", ANN))
+    work = rig.take(said(1, AT_MS))
+    ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
+    assert (profile, body["ids"]) == (answer(rig, ID).into, [list(PHONE)])
+
+
+def test_it_is_decided_again_as_it_was_when_another_has_left_and_come_back() -> None:
+    rig = Rig()
+    rig.take(request(ANN, PHONE, anonymous("tv")))
+    split(rig, (ID, PHONE))
+    first = rig.take(said(1, AT_MS))
+    rig.at_ms = AT_MS + 10
+    split(rig, (OTHER, ANN))
+    rig.take(links.link(1, 60, AT_MS + 20, "m:20", "track", "Seen", [ANN, anonymous("tv")], None, b"{}"))
+    again = rig.take(said(1, AT_MS))
+    for work in (first, again):
+        events = [(profile, body["ids"]) for profile, body in profiles_in(work) if body["kind"] == "event"]
+        assert events == [(answer(rig, ID).into, [list(PHONE)])]

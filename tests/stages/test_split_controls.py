@@ -12,7 +12,7 @@ from tests.planted import Planted, copied, planted_in
 
 PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null"]
 STORIES, ERASING = "tests/stages/test_splitting.py", "tests/stages/test_split_erasing.py"
-ACCOUNTS = "tests/stages/test_account_splits.py"
+ACCOUNTS, WAITS = "tests/stages/test_account_splits.py", "tests/stages/test_split_waiting.py"
 PLANTED = [
     Planted(
         "nothing waits while a profile is parted",
@@ -23,14 +23,14 @@ PLANTED = [
     Planted(
         "what is sent twice is folded twice",
         "app/stages/refold.py",
-        "        mine.days.setdefault(day, set()).add(hashed)\n",
+        "        mine.note(day, hashed)\n",
         "",
     ),
     Planted(
         "what was folded from the log is not known by its id",
         "app/stages/merging.py",
-        "        self.take_ids(key, body)\n        merging.have_come(chain.from_iterable(self._taken[key].values()))\n",
-        "",
+        "            self.take_ids(key, piece)\n        merging.have_come(chain.from_iterable(self._taken[key].",
+        "            pass\n        merging.have_come(chain.from_iterable(self._taken.get(key, {}).",
     ),
     Planted(
         "what has come back is still passed on",
@@ -47,26 +47,71 @@ PLANTED = [
     Planted(
         "an event that names others, too, stays",
         "app/stages/refold.py",
-        "goes = self._identifier in event.ids",
-        "goes = event.ids == [self._identifier]",
+        "self._taken if self._identifier in ids else",
+        "self._taken if [*ids] == [self._identifier] else",
     ),
     Planted(
         "who had left before is folded in again",
         "app/stages/refold.py",
-        "            elif self._parted.parted_of(body.ids) is None:",
-        "            else:",
+        "if self._parted.parted_of(event.ids) is not None:",
+        "if False:",
     ),
     Planted(
-        "records behind the split count before it, too",
+        "what had gone with an identifier is folded by itself, too",
         "app/stages/refold.py",
-        "        if is_later and type(body) is not Import:",
-        "        if False:",
+        "(self._left.days, self._taken.days, self._others.days, self._with_pieces)",
+        "(self._left.days, self._taken.days, self._others.days)",
+    ),
+    Planted(
+        "who was taken out twice comes back as after the first time",
+        "app/stages/pieces.py",
+        "_age(held) < _age(piece)",
+        "_age(held) > _age(piece)",
+    ),
+    Planted(
+        "what the log tells comes on top of what there was",
+        "app/stages/refold.py",
+        "remaining(self._held.cells, self._all.profile.cells, left",
+        "remaining(self._held.cells, {}, left",
+    ),
+    Planted(
+        "who has left has of a cell what cannot be told apart",
+        "app/stages/refold.py",
+        "            taken.cells.pop(id_, None)\n",
+        "            pass\n",
     ),
     Planted(
         "who leaves takes the identifiers of the others along",
-        "app/stages/splitting.py",
-        "return event(body.at, body.id, body.type, body.name, ids,",
-        "return event(body.at, body.id, body.type, body.name, body.ids,",
+        "app/stages/envelope.py",
+        "value = event(body.at, body.id, body.type, body.name, ids,",
+        "value = event(body.at, body.id, body.type, body.name, body.ids,",
+    ),
+]
+
+OF_WAITING = [
+    Planted(
+        "records behind the split count before it, too",
+        "app/stages/refold.py",
+        "        elif is_later:\n",
+        "        elif False:\n",
+    ),
+    Planted(
+        "of what an identifier took only the last days are known",
+        "app/stages/refold.py",
+        "self._taken.ever()",
+        "_packed(self._taken.days)",
+    ),
+    Planted(
+        "what was passed on is folded as it came",
+        "app/stages/refold.py",
+        " or self._gone_with.went_on(event, hashed):",
+        ":",
+    ),
+    Planted(
+        "what had left and is sent again is folded",
+        "app/stages/refold.py",
+        "            self._others.note(day, hashed)\n",
+        "",
     ),
 ]
 
@@ -74,13 +119,13 @@ OF_ERASURES = [
     Planted(
         "what was erased is folded again",
         "app/stages/refold.py",
-        "if self._was_erased(body.ids, body.at):",
-        "if False:",
+        " and not self._was_erased(body.ids, body.at):\n",
+        ":\n",
     ),
     Planted(
         "an import of what was erased is folded again",
         "app/stages/refold.py",
-        "if self._was_erased([identifier], piece.at) or ",
+        "if not self._was_erased(asked, piece.at_ms) and ",
         "if ",
     ),
     Planted(
@@ -128,6 +173,12 @@ OF_ERASURES = [
 ]
 
 OF_ACCOUNTS = [
+    Planted(
+        "what the log tells an account comes on top of what there was",
+        "app/stages/refold.py",
+        "remaining(there, log, left",
+        "remaining(there, {}, left",
+    ),
     Planted(
         "an account does not ask what its users have left",
         "app/stages/accounts.py",
@@ -179,6 +230,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FOUND_BY = [*((each, STORIES) for each in PLANTED), *((each, ERASING) for each in OF_ERASURES)]
+FOUND_BY += [(each, WAITS) for each in OF_WAITING]
 FOUND_BY += [(each, ACCOUNTS) for each in OF_ACCOUNTS]
 
 

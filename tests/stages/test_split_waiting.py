@@ -4,11 +4,58 @@ from __future__ import annotations
 
 import pytest
 
+from app.identity.rules import Identifier
 from app.ids import profile_id
 from app.stages import envelope
 from app.topics import partition_of
 from tests.stages.splits import START_MS, Parted
 from tests.stages.test_splitting import HOUR_MS, TABLET, split_id, two
+
+ANN, PHONE = ("user_id", "ann"), ("device", "phone")
+
+
+def test_what_is_not_heard_yet_when_the_profile_is_folded_counts_when_it_is_heard() -> None:
+    cluster, person, into = two()
+    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+    cluster.run()
+    for number, identifier in enumerate((PHONE, TABLET)):
+        cluster.tell(person, START_MS + 11, f"m:late{number}", [identifier], event="Order")
+    made = cluster.carry_out(cluster.under_way()[0])
+    assert (made.folded.left_events, made.folded.taken_events) == (3, 2)
+    cluster.run()
+    assert [cluster.profile(each).emitted["orders"] for each in (person, into)] == [4, 3]
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+@pytest.mark.parametrize("identifier", [TABLET, PHONE])
+def test_what_a_redirect_has_still_to_pass_on_when_its_profile_is_folded_counts_once(
+    identifier: Identifier, is_heard: bool
+) -> None:
+    cluster, person, into = two()
+    here = partition_of(person.encode(), 2)
+    names = (profile_id("user_id", f"cat{number}") for number in range(9))
+    cat = next(each for each in names if partition_of(each.encode(), 2) != here)
+    cluster.tell(cat, START_MS, "m:cat", [("user_id", "cat")], event="View")
+    cluster.run()
+    waits_for = profile_id("user_id", "dan")
+    cluster.send(cat, envelope.absorb(START_MS + 5, "m:x", waits_for))
+    cluster.tell(cat, START_MS + 6, "m:waits", [identifier], event="Order")  # parked, and passed on with the merge
+    cluster.run()
+    cluster.merge(person, cat, START_MS + 8)
+    cluster.tell(cat, START_MS + 9, "m:late", [identifier], event="Order")  # by who has not heard of the merge
+    cluster.send(waits_for, envelope.merge(START_MS + 5, "m:x", cat))
+    cluster.part(person, into, identifier, START_MS + 10, split_id(1))
+    while not cluster.under_way():
+        cluster.step(cluster.random.choice(cluster.waiting()), 1)
+    first = cluster.under_way()[0]
+    if is_heard:
+        cluster.run()
+    else:
+        assert cluster.waiting(), "something is on its way"
+    cluster.carry_out(first)
+    cluster.run()
+    of_both = [cluster.profile(each).emitted.get("orders") or 0 for each in (person, into)]
+    assert of_both == ([3, 4] if identifier == TABLET else [2, 5])
 
 
 def test_what_was_parked_goes_and_comes_back_with_whom_it_went_to_and_counts_once() -> None:
@@ -122,3 +169,85 @@ def test_what_had_waited_and_was_passed_on_is_not_folded() -> None:
     cluster.run()
     assert (made.folded.left_events, made.folded.taken_events) == (3, 2)
     assert (cluster.profile(person).emitted["orders"], cluster.profile(again).emitted["orders"]) == (3, 3)
+
+
+def split_off(cluster: Parted, profile: str, number: int, identifier: Identifier, partition: int = 0) -> str:
+    """The profile that the identifier makes, in some partition, when all is done."""
+    names = (profile_id("\0split", f"{number}:{place}") for place in range(20))
+    into = next(each for each in names if partition_of(each.encode(), 2) == partition)
+    cluster.part(profile, into, identifier, START_MS + 10 * number, split_id(number))
+    cluster.run()
+    for each in cluster.under_way():
+        cluster.carry_out(each)
+    cluster.run()
+    return into
+
+
+def orders(cluster: Parted, *profiles: str) -> list[int]:
+    return [cluster.profile(each).emitted.get("orders") or 0 for each in profiles]
+
+
+def test_what_went_with_an_identifier_is_its_for_good_though_it_names_another() -> None:
+    cluster, person, _ = two()
+    cluster.tell(person, START_MS + 8, "m:both", [TABLET, ANN], event="Order")
+    of_tablet = split_off(cluster, person, 1, TABLET)
+    assert orders(cluster, person, of_tablet) == [3, 3]
+    cluster.merge(person, of_tablet, START_MS + 12)
+    of_ann = split_off(cluster, person, 2, ANN)
+    assert orders(cluster, person, of_ann) == [3, 3], "it came back with the tablet, and stays with it"
+    again = split_off(cluster, person, 3, TABLET)
+    cluster.merge(person, again, START_MS + 32)
+    last = split_off(cluster, person, 4, TABLET)
+    assert orders(cluster, person, of_ann, last) == [0, 3, 3]
+
+
+def test_what_became_part_of_another_first_is_folded_from_what_it_took_along() -> None:
+    cluster, person, _ = two()
+    other = profile_id("user_id", "cleo")
+    cluster.tell(other, START_MS + 8, "m:cleo", [("user_id", "cleo")], event="Order")
+    of_tablet = split_off(cluster, person, 1, TABLET)
+    cluster.merge(other, of_tablet, START_MS + 12)
+    again = split_off(cluster, other, 2, TABLET)
+    cluster.merge(person, again, START_MS + 22)
+    of_phone = split_off(cluster, person, 3, PHONE)
+    assert orders(cluster, other, of_phone, person) == [1, 3, 2]
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+def test_what_was_passed_on_and_came_back_is_theirs_to_whom_it_went(partition: int) -> None:
+    cluster, person, _ = two()
+    of_tablet = split_off(cluster, person, 1, TABLET, partition)
+    cluster.tell(person, START_MS + 12, "m:late", [ANN, TABLET], event="Order")  # by who has not heard of the split
+    cluster.run()
+    assert orders(cluster, person, of_tablet) == [3, 3]
+    cluster.merge(person, of_tablet, START_MS + 13)
+    of_ann = split_off(cluster, person, 2, ANN)
+    of_phone = split_off(cluster, person, 3, PHONE)
+    assert orders(cluster, person, of_ann, of_phone) == [3, 3, 0]
+
+
+def test_what_is_sent_again_after_it_has_left_is_not_folded() -> None:
+    cluster, person, _ = two()
+    cluster.tell(person, START_MS + 8, "m:both", [TABLET, ANN], event="Order")
+    of_tablet = split_off(cluster, person, 1, TABLET)
+    cluster.tell(person, START_MS + 8, "m:both", [ANN], event="Order")  # read again, by who has heard of the split
+    cluster.run()
+    assert orders(cluster, person, of_tablet) == [3, 3]
+    of_phone = split_off(cluster, person, 2, PHONE)
+    assert orders(cluster, person, of_phone, of_tablet) == [0, 3, 3]
+
+
+def test_of_what_came_back_long_ago_all_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "SEEN_BYTES", 16)
+    cluster, person, _ = two()
+    for day in range(1, 9):
+        cluster.tell(person, START_MS + 24 * HOUR_MS * day, f"m:day{day}", [TABLET], event="Order")
+    cluster.run()
+    into = profile_id("\0split", "of 1")
+    cluster.part(person, into, TABLET, START_MS + 24 * HOUR_MS * 9, split_id(1))
+    cluster.run()
+    cluster.carry_out(cluster.under_way()[0])
+    cluster.run()
+    cluster.merge(person, into, START_MS + 24 * HOUR_MS * 9 + 1)
+    of_phone = split_off(cluster, person, 2, PHONE)
+    assert orders(cluster, person, of_phone) == [10, 3]

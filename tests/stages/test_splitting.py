@@ -17,6 +17,7 @@ import pytest
 from app.definitions.model import Catalog, Definition
 from app.identity.rules import Identifier
 from app.ids import profile_id
+from app.profiles.belonging import UNTAGGED
 from app.profiles.store import SPLIT
 from app.stages import envelope, merging
 from app.topics import partition_of
@@ -41,13 +42,12 @@ class Has:
 
     told: Told
     ids: list[Identifier]
-    left: tuple[Identifier, frozenset[str]] | None = None
-    """With which identifier it left a profile last; under which names it is in the log."""
+    left: Identifier | None = None
+    """With which identifier it left a profile first: it is that one's for good."""
 
-    def named(self, family: set[str]) -> list[Identifier]:
-        """Which identifiers it names, as far as is known in a family: the one that it left with, unless all that it
-        left is here, too."""
-        return self.ids if self.left is None or self.left[1] <= family else [self.left[0]]
+    def named(self) -> list[Identifier]:
+        """With which identifiers it goes."""
+        return self.ids if self.left is None else [self.left]
 
 
 class Story:
@@ -60,22 +60,16 @@ class Story:
         self.ids: dict[str, list[Identifier]] = {}
         self.has: dict[str, list[Has]] = {}
         """Profile → the messages that are its."""
-        self.family: dict[str, set[str]] = {}
-        """Profile → itself, and all that became part of it."""
-        self.births: dict[str, frozenset[str]] = {}
-        """Profile that was taken out of another → under which names all of that is in the log."""
         self.was: dict[Identifier, list[str]] = {}
         """Whose it has been, the present one last."""
         self.splits = 0
         self.at_ms = START_MS
         self.names_two = seed % 2 == 1
-        """Whether messages may name two identifiers. Then nobody who was taken out comes back: with which of the two an
-        event goes after that the log does not tell."""
+        """Whether messages may name two identifiers. Others are sent to whoever had them before, now and then."""
         for number in range(random.randint(2, 4)):
             profile = profile_id("user_id", f"u{number}")
             self.ids[profile] = [("user_id", f"u{number}"), ("device", f"d{number}")]
             self.has[profile] = []
-            self.family[profile] = {profile}
             self.was |= {each: [profile] for each in self.ids[profile]}
         for number in range(45):
             self.at_ms += random.choice((1, 60_000, HOUR_MS, 3 * HOUR_MS))
@@ -125,10 +119,7 @@ class Story:
         return profile
 
     def _merge(self) -> None:
-        together = sorted(each for each in self.ids if each not in self.births or not self.names_two)
-        if len(together) < 2:
-            return
-        winner, loser = self.random.sample(together, 2)
+        winner, loser = self.random.sample(sorted(self.ids), 2)
         self.cluster.merge(winner, loser, self.at_ms)
         if self.random.random() < 0.3:
             self.cluster.merge(winner, loser, self.at_ms)
@@ -136,16 +127,9 @@ class Story:
             self.was[each].append(winner)
         self.ids[winner] += self.ids.pop(loser)
         self.has[winner] += self.has.pop(loser)
-        self.family[winner] |= self.family.pop(loser)
-
-    def _mixed(self, profile: str) -> bool:
-        """Whether some of it is in the log under names of which some are its: then the log tells too little of it."""
-        family = self.family[profile]
-        births = [self.births[each] for each in family if each in self.births]
-        return any(not (born <= family or born.isdisjoint(family)) for born in births)
 
     def _split(self) -> None:
-        several = [profile for profile, ids in sorted(self.ids.items()) if len(ids) > 1 and not self._mixed(profile)]
+        several = [profile for profile, ids in sorted(self.ids.items()) if len(ids) > 1]
         if not several:
             return
         profile = self.random.choice(several)
@@ -157,13 +141,9 @@ class Story:
         self.ids[profile].remove(identifier)
         self.ids[into] = [identifier]
         self.was[identifier].append(into)
-        self.family[into] = {into}
-        family = self.family[profile]
-        births = [self.births[each] for each in family if each in self.births]
-        of = self.births[into] = frozenset(family).union(*(born for born in births if born.isdisjoint(family)))
-        goes = [each for each in self.has[profile] if identifier in each.named(family)]
+        goes = [each for each in self.has[profile] if identifier in each.named()]
         self.has[profile] = [each for each in self.has[profile] if each not in goes]
-        self.has[into] = [Has(each.told, each.ids, (identifier, of)) for each in goes]
+        self.has[into] = [Has(each.told, each.ids, identifier) for each in goes]
 
 
 def check(seed: int) -> int:
@@ -320,10 +300,26 @@ def test_what_the_log_no_longer_has_stays_with_the_profile() -> None:
     made = cluster.carry_out(cluster.under_way()[0], cut=5)
     cluster.run()
     left, taken = cluster.profile(person).emitted, cluster.profile(into).emitted
-    assert left["orders"] == 10, "the log does not tell all of it, and nothing is lost that was counted"
+    assert (left["orders"], taken["orders"]) == (7, 3), "what was before the log stays, and nothing is in both"
     assert (left["spent"], left["recent"]) == (3, 3), "of a day the log has everything"
-    assert (taken["orders"], taken["spent"], taken["recent"]) == (3, 3, 3)
+    assert (taken["spent"], taken["recent"]) == (3, 3)
     assert made.folded.kept
+
+
+def test_where_the_log_tells_of_what_was_never_counted_a_cell_stays_whole() -> None:
+    cluster = Parted(1, catalog=Catalog())
+    person, into = profile_id("user_id", "ann"), profile_id("\0split", "1")
+    cluster.tell(person, START_MS, "m:0", [TABLET], event="Order")
+    cluster.log.append(TOPICS.profiles_in, 0, None, envelope.catalog(CATALOG), START_MS)
+    for number in range(1, 4):
+        cluster.tell(person, START_MS + number, f"m:{number}", [TABLET, ("user_id", "ann")][:number], event="Order")
+    cluster.part(person, into, ("user_id", "ann"), START_MS + 20, split_id(1))
+    cluster.run()
+    made = cluster.carry_out(cluster.under_way()[0], cut=1)
+    cluster.run()
+    assert (made.folded.left_events, made.folded.taken_events) == (2, 2)
+    orders = [cluster.profile(each).emitted.get("orders") or 0 for each in (person, into)]
+    assert orders == [3, 0], "the log is read by definitions that were not in force when it begins"
 
 
 def test_pieces_of_two_attempts_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +379,7 @@ def test_what_is_kept_for_accounts_is_told_apart_and_who_has_called_belongs(grou
     assert (left.cells, left.accounts) == (alone_left.cells, {})
 
 
-def test_what_the_log_no_longer_has_of_accounts_stays_with_the_profile() -> None:
+def test_what_the_log_no_longer_has_of_accounts_stays_with_the_profile_and_nothing_is_in_both() -> None:
     cluster, person, into = buyers(0, 1, group="acme"), profile_id("user_id", "ann"), profile_id("\0split", "1")
     cut = max(cluster.log.end(TOPICS.profiles_in, each) for each in range(2))
     message = orjson.dumps({"type": "group", "groupId": "bits"})
@@ -391,15 +387,13 @@ def test_what_the_log_no_longer_has_of_accounts_stays_with_the_profile() -> None
     cluster.tell(person, START_MS + 11, "m:2", [TABLET], event="Order")
     cluster.part(person, into, TABLET, START_MS + 12, split_id(1))
     cluster.run()
-    held = cluster.profile(person).belonging
     cluster.carry_out(cluster.under_way()[0], cut=cut)
     cluster.run()
     left, taken = cluster.profile(person).belonging, cluster.profile(into).belonging
-    assert held is not None
     assert left is not None
     assert taken is not None
-    assert ([*left.accounts], left.cells) == (["acme", "bits"], held.cells)
-    assert [*taken.accounts] == ["bits"]
+    assert ([*left.accounts], [*taken.accounts]) == (["acme", "bits"], ["bits"])
+    assert [[*each.cells[UNTAGGED].values()] for each in (left, taken)] == [[2], [1]]
 
 
 def test_the_two_are_in_different_partitions() -> None:
