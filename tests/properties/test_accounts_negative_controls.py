@@ -67,9 +67,8 @@ PLANTED = [
     Planted(
         "a step in two",
         "app/stages/reports.py",
-        "        for account in belonging.accounts:\n"
-        "            member = _said(application, belonging, account, step)\n",
-        "        for account in belonging.accounts:\n"
+        "        for account in accounts:\n            member = _said(application, belonging, account, step)\n",
+        "        for account in accounts:\n"
         "            if step.call is not None and step.conditions:\n"
         "                only = Member(profile.clock, user, 1, conditions=step.conditions)\n"
         "                if account not in step.joined:\n"
