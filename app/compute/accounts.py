@@ -81,8 +81,7 @@ def _fold_aside(cells: Iterable[tuple[CellPlan, Fold]], held: Cells, scene: Scen
 
 
 _NOBODY = Profile()
-"""What trait() inside `where` reads of an account that the user has not joined yet: nothing. That is why
-definitions that ask are refused (`app.definitions.review`); an older version took them, and its log may have one."""
+"""What trait() inside `where` reads of an account that the user has not joined yet: nothing."""
 
 
 class AccountApplication(Application):

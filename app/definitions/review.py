@@ -1,12 +1,12 @@
 """Everything to say about definitions before anything is created: what is refused, and what is allowed but doubtful.
 
 Besides what the checker refuses, a definition is refused here for a comparison that can never hold, for windows that no
-event can pass, for mixing scopes, and for asking what an account was at each event. The stream does not ask: it
-evaluates what is in its log, where such a definition is well-defined, and a newer version must not drop what an older
-one has taken.
+event can pass, and for mixing scopes. The stream does not ask: it evaluates what is in its log, where such a definition
+is well-defined and false, and a newer version must not drop what an older one has taken.
 
-A doubt is no refusal: a comparison that always holds may be meant ("everybody"), and `trait('…')` of a custom trait may
-resemble a definition's key by chance, because custom traits are named freely.
+A doubt is no refusal: a comparison that always holds may be meant ("everybody"), `trait('…')` of a custom trait may
+resemble a definition's key by chance, because custom traits are named freely, and who asks what an account was at each
+event may know that nobody joins it late.
 """
 
 from __future__ import annotations
@@ -94,10 +94,9 @@ class _Known:
         yield from reader.findings
         for trait, of_users, in_where in reader.traits:
             scope: Scope = "USERS" if of_users else definition.scope
+            yield from self._name(trait, scope, definition)
             if in_where and scope == "ACCOUNTS":
                 yield _unknown_then(trait)
-            else:
-                yield from self._name(trait, scope, definition)
 
     def _name(self, trait: Trait, scope: Scope, reader: Definition) -> Iterator[Finding]:
         """What is odd about a key that names no definition of the scope that trait() reads here."""
@@ -135,11 +134,11 @@ def _unknown_then(trait: Trait) -> Finding:
     """An account sees events from before their user joined it. To know what it was itself at each of them, it would
     have to keep all that it ever was, and every user all of its events, for accounts that it may never join."""
     expected = (
-        "something of the event: an account counts events from before their user joined it, too, and what it was "
-        "then is not kept"
+        "something of the event: for events from before their user joined the account it is null, or false for an "
+        "audience, since what the account was then is not kept"
     )
     hint = "compare it outside of where; or send its value with the event, and compare property('…')"
-    return Finding(trait.at, f"trait({trait.key!r})", expected, hint)
+    return Finding(trait.at, f"trait({trait.key!r})", expected, hint, is_doubt=True)
 
 
 def _elsewhere(read: Scope) -> str:

@@ -51,8 +51,8 @@ PEOPLE = {"accounts": True, "events": 24, "profiles": 5, "definitions": 12}
 
 
 def scenario_of_accounts(seed: int) -> Scenario:
-    """A scenario without definitions that ask what an account was when an event was applied: these are refused. Some
-    events name an account that is none of their user's."""
+    """A scenario without definitions that ask what an account was when an event was applied: of the time before a user
+    has joined that is not known. Some events name an account that is none of their user's."""
     random = Random(seed)
     made = scenario(seed, **{**PEOPLE, **SHAPES[seed % len(SHAPES)]})
     made = replace(made, definitions=(*_without(made.definitions, reads_what_an_account_was), *COUNTS))
