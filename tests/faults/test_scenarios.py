@@ -18,7 +18,7 @@ from tests.faults.realtime import SEED, document, happening_soon, rounds, two_li
 from tests.scenarios import scenario
 from tests.simulation.checks import arrivals
 
-COUNT = 1 if SEED else int(os.environ.get("HEADWATER_SCENARIOS", "12"))
+COUNT = 1 if SEED else int(os.environ.get("HEADWATER_SCENARIOS", "6"))
 PARTITIONS = 2
 TOGETHER = 6
 """Scenarios that are played at once, each by a worker of its own."""
