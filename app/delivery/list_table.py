@@ -109,7 +109,8 @@ class ListTable:
         self.step = asyncio.Lock()
         """Held from the first read of a step until it is written."""
         self.broken = False
-        """Whether a step was interrupted: the changelog may have what the table has not."""
+        """Whether a step was interrupted: the changelog may have what the table has not. Not while one is written:
+        who reads without the lock finds the table as it was before."""
         self._store = store
         self._log = changelog
         self._clock = clock
@@ -133,10 +134,12 @@ class ListTable:
         if not draft.writes:
             return
         self._mine()
-        self.broken = True
-        offset = await self._log.append(draft.changelog)
-        self._store.write(draft.writes, offset, self._clock.now_ms())
-        self.broken = False
+        try:
+            offset = await self._log.append(draft.changelog)
+            self._store.write(draft.writes, offset, self._clock.now_ms())
+        except BaseException:
+            self.broken = True
+            raise
 
     def close(self) -> None:
         """Nobody can begin a step any more."""

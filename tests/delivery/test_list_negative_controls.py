@@ -26,8 +26,8 @@ FAULTS = [
         Planted(
             "a table goes on after a step that may not have been written",
             "app/delivery/list_table.py",
-            "        self.broken = True\n        offset",
-            "        offset",
+            "            self.broken = True\n            raise",
+            "            raise",
         ),
         "tests/delivery/test_list_table.py::test_a_step_that_was_cut_short_can_only_be_read_back",
     ),

@@ -127,6 +127,25 @@ def test_whoever_comes_after_a_crash_asks_about_what_was_accepted_before_it() ->
     run_jumping(main())
 
 
+def test_a_list_that_has_to_be_updated_and_asked_about_at_once_is_both() -> None:
+    async def main() -> None:
+        vendor = DataManager()
+        rig = rig_of(vendor)
+        async with serving(rig):
+            await enter(rig, 0)
+            await asyncio.sleep(100)
+            await enter(rig, 1, first=1)
+        await asyncio.sleep(7 * HOUR_S)
+        later = rig_of(vendor, changelog=rig.changelog)
+        async with serving(later):
+            await asyncio.sleep(100)
+            assert vendor.lists == {"L1": hashes(0, 1)}
+            assert [run.added for run in later.view().runs] == [1, 1]
+            assert (later.view().unreported, later.opened) == (1, 1)
+
+    run_jumping(main())
+
+
 def test_a_vendor_that_never_says_is_asked_for_a_day_and_no_longer() -> None:
     async def main() -> None:
         vendor = DataManager()

@@ -174,6 +174,17 @@ async def test_a_step_whose_task_was_cancelled_can_only_be_read_back(tmp_path: P
     table.close()
 
 
+async def test_a_table_is_read_as_it_was_while_a_step_is_written(tmp_path: Path) -> None:
+    table = await opened(tmp_path, Log())
+    step = asyncio.ensure_future(put(table, "a"))
+    await asyncio.sleep(0)
+    assert table.step.locked()
+    assert waiting(table) == 0
+    await step
+    assert waiting(table) == 1
+    table.close()
+
+
 async def test_a_worker_that_may_have_been_replaced_writes_nothing(tmp_path: Path) -> None:
     def mine() -> None:
         raise StateError(0, StateErrorReason.FENCED, "the last good heartbeat is too old")
