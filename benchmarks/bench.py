@@ -85,6 +85,15 @@ def order(engines: Sequence[Engine], round_number: int) -> list[Engine]:
     return list(engines) if round_number % 2 == 0 else list(reversed(engines))
 
 
+async def outcome(bench: Bench, measurement: Awaitable[T]) -> T | Failed:
+    """Of a round: a failure voids its figure only."""
+    try:
+        return await measurement
+    except ProcessFailed as failure:
+        bench.status.tell(str(failure))
+        return Failed(failure.what)
+
+
 async def rounds(
     bench: Bench, job: str, engines: Sequence[Engine], measure: Callable[[Engine, str], Awaitable[T]]
 ) -> dict[str, list[T | Failed]]:
@@ -98,13 +107,9 @@ async def rounds(
     outcomes: dict[str, list[T | Failed]] = {engine.name: [] for engine in engines}
     for number in range(bench.rounds):
         for engine in order(engines, number):
-            try:
-                outcome: T | Failed = await measure(engine, f"{bench.prefix}-{job}-{engine.name}-{number}")
-            except ProcessFailed as failure:
-                bench.status.tell(str(failure))
-                outcome = Failed(failure.what)
-            outcomes[engine.name].append(outcome)
-            bench.status.tell(f"{job} {number + 1}/{bench.rounds} {engine.title}: {outcome}")
+            found = await outcome(bench, measure(engine, f"{bench.prefix}-{job}-{engine.name}-{number}"))
+            outcomes[engine.name].append(found)
+            bench.status.tell(f"{job} {number + 1}/{bench.rounds} {engine.title}: {found}")
     return outcomes
 
 

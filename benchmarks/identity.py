@@ -24,7 +24,7 @@ from app.cli.demo.shop import plan
 from app.observability import run_file
 from app.observability.catalogue import EVENTS, LAG, LINKED, STAGE_SECONDS
 from app.topics import Topics, partition_of
-from benchmarks.bench import Bench, Failed, failures, succeeded
+from benchmarks.bench import Bench, Failed, failures, outcome, succeeded
 from benchmarks.cluster import fill_stamped
 from benchmarks.events import PARTITIONS
 from benchmarks.figures import middle
@@ -232,13 +232,9 @@ async def run(bench: Bench, *, messages: int, live_s: int) -> str:
     outcomes: dict[str, list[Ran | Failed]] = {stream: [] for stream in counts}
     for number in range(bench.rounds):
         for at, (stream, count) in enumerate(counts.items()):
-            try:
-                outcome: Ran | Failed = await measure(bench, stream, count, f"{bench.prefix}-identity-{at}-{number}")
-            except ProcessFailed as failure:
-                bench.status.tell(str(failure))
-                outcome = Failed(failure.what)
-            outcomes[stream].append(outcome)
-            bench.status.tell(f"identity {number + 1}/{bench.rounds}, {stream}: {outcome}")
+            name = f"{bench.prefix}-identity-{at}-{number}"
+            outcomes[stream].append(await outcome(bench, measure(bench, stream, count, name)))
+            bench.status.tell(f"identity {number + 1}/{bench.rounds}, {stream}: {outcomes[stream][-1]}")
     return report(outcomes)
 
 

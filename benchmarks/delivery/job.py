@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 
 from app.topics import partition_of
-from benchmarks.bench import Bench, Failed, failures, succeeded
+from benchmarks.bench import Bench, Failed, failures, outcome, succeeded
 from benchmarks.cluster import fill
 from benchmarks.delivery import parked
 from benchmarks.delivery.receiver import TAKEN_EVERY
 from benchmarks.delivery.worker import PER_S_MAX, Vendor, delivering, id_of, payload, payloads, prepare, receiving
 from benchmarks.events import PARTITIONS
 from benchmarks.figures import mebibytes, middle, percentile, ratio
-from benchmarks.process import Mark, Measured, ProcessFailed
+from benchmarks.process import Mark, Measured
 from benchmarks.report import table
 
-T = TypeVar("T")
 TIMEOUT_S = 600.0
 WARM_SHARE = 0.2
 EVERY_S = 0.005
@@ -124,20 +122,14 @@ async def run(bench: Bench, *, messages: int, seconds: int) -> str:
     for number in range(bench.rounds):
         for at, (title, vendor) in enumerate(SENDERS.items()):
             count = messages * (1 if vendor.batch == 1 else 5)
-            sent[title].append(await outcome(send(bench, vendor, f"{bench.prefix}-send-{at}-{number}", count)))
+            sent[title].append(await outcome(bench, send(bench, vendor, f"{bench.prefix}-send-{at}-{number}", count)))
             bench.status.tell(f"delivery {number + 1}/{bench.rounds}, {title}: {sent[title][-1]}")
         for at, (title, sick) in enumerate(NEIGHBOURS.items()):
-            felt[title].append(await outcome(beside(bench, sick, f"{bench.prefix}-beside-{at}-{number}", seconds)))
+            felt[title].append(
+                await outcome(bench, beside(bench, sick, f"{bench.prefix}-beside-{at}-{number}", seconds))
+            )
             bench.status.tell(f"delivery {number + 1}/{bench.rounds}, beside {title}")
     return f"{senders(sent)}\n\n{neighbours(felt)}\n\n{parked.run()}"
-
-
-async def outcome(measurement: Awaitable[T]) -> T | Failed:
-    """A failure voids this round's figure only."""
-    try:
-        return await measurement
-    except ProcessFailed as failure:
-        return Failed(failure.what)
 
 
 def senders(sent: Mapping[str, Sequence[Sent | Failed]]) -> str:
