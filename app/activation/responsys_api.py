@@ -50,7 +50,7 @@ def check_host(url: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Settings:
     """The settings of both."""
 
     api_url: Annotated[str, Rule("The account's API host, https://….", check=check_host)]
@@ -68,7 +68,7 @@ class Account:
     default_permission_status: Annotated[Literal["OPTOUT", "OPTIN"], Rule("Of records that are made.")] = "OPTOUT"
 
 
-def token(settings: Account) -> TokenFlow:
+def token(settings: Settings) -> TokenFlow:
     login: dict[str, str | Secret] = {
         "user_name": settings.username,
         "password": settings.password,
@@ -78,7 +78,7 @@ def token(settings: Account) -> TokenFlow:
     return TokenFlow(always(request), field="authToken", prefix="", lifetime_s=TOKEN_LIFE_S)
 
 
-def host(settings: Account) -> str:
+def host(settings: Settings) -> str:
     return settings.api_url.rstrip("/")
 
 
@@ -86,11 +86,11 @@ def token_refused(response: Response) -> bool:
     return response.status == 401 and word(json_or_none(response), "errorCode") in ("TOKEN_EXPIRED", "INVALID_TOKEN")
 
 
-def key(payload: Payload, settings: Account) -> str | None:
+def key(payload: Payload, settings: Settings) -> str | None:
     return email_of(payload) if settings.match_column == "EMAIL_ADDRESS_" else payload.ids.get("user_id")
 
 
-def columns(payload: Payload, settings: Account) -> dict[str, str]:
+def columns(payload: Payload, settings: Settings) -> dict[str, str]:
     """The match column first."""
     told = texts(payload.fields, column)
     if settings.pet_name is not None:
@@ -99,11 +99,11 @@ def columns(payload: Payload, settings: Account) -> dict[str, str]:
     return {settings.match_column: key(payload, settings) or ""} | told
 
 
-def group(payload: Payload, settings: Account) -> str:
+def group(payload: Payload, settings: Settings) -> str:
     return ",".join(columns(payload, settings))
 
 
-def merge(payloads: Sequence[Payload], settings: Account, api: str) -> Request:
+def merge(payloads: Sequence[Payload], settings: Settings, api: str) -> Request:
     """The request that writes the columns of several people, by this one of the vendor's interfaces."""
     rows = [columns(payload, settings) for payload in payloads]
     data = {"fieldNames": [*rows[0]], "records": [[*row.values()] for row in rows], "mapTemplateName": None}

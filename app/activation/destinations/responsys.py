@@ -11,7 +11,6 @@ Sources: as in `app.activation.responsys_api` (2026-11-22).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from app.activation.destination import Destination, Limits, Request
 from app.activation.outcome import Delivered, Outcome, Response
@@ -20,7 +19,7 @@ from app.activation.reply import json_of
 from app.activation.responsys_api import (
     BODY_BYTES_MAX,
     RECORDS_MAX,
-    Account,
+    Settings,
     column,
     group,
     judged,
@@ -30,11 +29,6 @@ from app.activation.responsys_api import (
     token,
     token_refused,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Settings(Account):
-    """Nothing but those of both."""
 
 
 def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:

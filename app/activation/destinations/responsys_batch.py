@@ -14,7 +14,6 @@ minute were found in one source only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from app.activation import polling
@@ -25,7 +24,7 @@ from app.activation.reply import dig, json_of, json_or_none, word
 from app.activation.responsys_api import (
     BODY_BYTES_MAX,
     RECORDS_MAX,
-    Account,
+    Settings,
     column,
     group,
     host,
@@ -42,11 +41,6 @@ DONE = {"SUCCESS", "ERROR", "UNKNOWN"}
 DISABLED = "ASYNC_API_DISABLED_FOR_USER"
 REFUSED = {"INVALID_PARAMETER", "RECIPIENT_LIMIT_EXCEEDED", "INVALID_REQUEST_CONTENT"}
 """Said of a whole request; sent again it would end the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings(Account):
-    """Nothing but those of both."""
 
 
 def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
