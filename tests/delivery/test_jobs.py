@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -41,7 +42,7 @@ class Job:
     not_before_s: float = 0.0
 
 
-class Vendor:
+class Vendor(ABC):
     """A vendor's words are its class's; what happens is drawn by a seed."""
 
     single: ClassVar[str] = ""
@@ -63,25 +64,25 @@ class Vendor:
 
     # a vendor's words
 
+    @abstractmethod
     def items(self, body: Any) -> list[tuple[str, object]]:
         """(id or address, value) of each."""
-        raise NotImplementedError
 
-    def accepted(self, id_: str) -> Response:
-        raise NotImplementedError
+    @abstractmethod
+    def accepted(self, id_: str) -> Response: ...
 
+    @abstractmethod
     def asked(self, path: str) -> str:
         """The job that a question is about."""
-        raise NotImplementedError
 
-    def working(self) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def working(self) -> object: ...
 
-    def failed(self) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def failed(self) -> object: ...
 
-    def done(self, path: str, values: list[int]) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def done(self, path: str, values: list[int]) -> object: ...
 
     # what all of them do
 
