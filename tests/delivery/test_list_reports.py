@@ -149,7 +149,7 @@ def test_a_list_that_has_to_be_updated_and_asked_about_at_once_is_both() -> None
 def test_a_vendor_that_never_says_is_asked_for_a_day_and_no_longer() -> None:
     async def main() -> None:
         vendor = DataManager()
-        vendor.WORKS_S = 1e9  # type: ignore[misc]
+        vendor.works_s = 1e9
         rig = rig_of(vendor)
         async with serving(rig):
             await enter(rig, 0)

@@ -44,14 +44,14 @@ def test_an_update_of_several_requests_is_a_session_and_one_of_one_request_is_no
         async with serving(rig):
             await tell(rig, *range(25), inside=True)
             await asyncio.sleep(200)
-            assert vendor.audiences == {"700": people(*range(25))}
+            assert vendor.lists == {"700": people(*range(25))}
             ((id_, requests),) = vendor.sessions.items()
             assert 0 < id_ < 2**53
             assert requests == [("POST", 1, False, 25, 10), ("POST", 2, False, 25, 10), ("POST", 3, True, 25, 5)]
             await tell(rig, 50, inside=True, first=30)
             await tell(rig, *range(12), inside=False, first=40)
             await asyncio.sleep(HOUR_S)
-            assert vendor.audiences == {"700": people(*range(12, 25), 50)}
+            assert vendor.lists == {"700": people(*range(12, 25), 50)}
             _, removed = vendor.sessions.values()
             assert removed == [("DELETE", 1, False, 12, 10), ("DELETE", 2, True, 12, 2)]
 
@@ -66,7 +66,7 @@ def test_a_request_that_is_sent_again_keeps_its_number() -> None:
         async with serving(rig):
             await tell(rig, *range(25), inside=True)
             await asyncio.sleep(900)
-            assert vendor.audiences == {"700": people(*range(25))}
+            assert vendor.lists == {"700": people(*range(25))}
             (requests,) = vendor.sessions.values()
             assert [(number, last) for _, number, last, _, _ in requests] == [
                 (1, False), (2, False), (2, False), (2, False), (3, True), (3, True),
@@ -84,7 +84,7 @@ def test_who_comes_behind_the_last_request_begins_another_session() -> None:
             await vendor.until(3)  # the audience is made, and the second of two uploads is on its way
             await tell(rig, *range(20, 80), inside=True, first=20)
             await asyncio.sleep(2 * HOUR_S)
-            assert vendor.audiences == {"700": people(*range(15), *range(20, 80))}
+            assert vendor.lists == {"700": people(*range(15), *range(20, 80))}
             first, second, *_ = vendor.sessions.values()
             assert [(number, last) for _, number, last, _, _ in first] == [(1, False), (2, True)]
             assert second[0][1] == 1
@@ -102,7 +102,7 @@ def test_the_rest_of_an_update_after_a_crash_is_another_session() -> None:
         later = ListRig(vendor, type_="facebook_audiences", changelog=rig.changelog, **SETTINGS)
         async with serving(later):
             await asyncio.sleep(100)
-            assert vendor.audiences == {"700": people(*range(25))}
+            assert vendor.lists == {"700": people(*range(25))}
             before, after = vendor.sessions.values()
             assert [number for _, number, _, _, _ in before] == [1, 2]
             assert [(number, last) for _, number, last, _, _ in after] == [(1, False), (2, True)]
@@ -123,7 +123,7 @@ def test_additions_that_are_wanted_no_more_leave_no_session_to_the_removals() ->
             sent = {row[0] for _, _, body in vendor.asked[-1:] for row in body["payload"]["data"]}
             await tell(rig, *(n for n in range(10, 30) if f"p{n}" not in sent), inside=False, first=50)
             await asyncio.sleep(HOUR_S)
-            assert vendor.audiences == {"700": sent}
+            assert vendor.lists == {"700": sent}
             (requests,) = vendor.sessions.values()
             assert [method for method, *_ in requests] == ["POST"]
 

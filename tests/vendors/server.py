@@ -10,6 +10,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.vendors import events, generic, records, responsys
+from tests.vendors.list_receiver import ListReceiver
+from tests.vendors.list_sites import SITES
 from tests.vendors.vendor import Ask, Vendor
 
 KINDS: tuple[type[Vendor], ...] = (
@@ -73,6 +75,7 @@ class Vendors:
 
     def __init__(self, seed: int) -> None:
         self.all: dict[str, Vendor] = {kind.name: kind(seed) for kind in KINDS}
+        self.lists = {name: ListReceiver(name, seed) for name in SITES}
         self.port = 0
         self.late: list[tuple[float, float]] = []
         """When this process was kept from its clock, and for how many seconds."""
@@ -81,7 +84,8 @@ class Vendors:
 
     def settings(self, name: str) -> dict[str, Any]:
         """A destination's settings, with which it reaches its vendor here."""
-        return SETTINGS[name] | {"base_url": f"http://127.0.0.1:{self.port}/{name}"}
+        own = self.lists[name].settings if name in self.lists else SETTINGS[name]
+        return own | {"base_url": f"http://127.0.0.1:{self.port}/{name}"}
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -106,7 +110,7 @@ class Vendors:
         """The longest that it was kept in and around a stretch of time."""
         return max((late for at_s, late in self.late if first_s - BUSY_S <= at_s <= last_s + BUSY_S), default=0.0)
 
-    def too_fast(self, vendor: Vendor) -> list[str]:
+    def too_fast(self, vendor: Vendor | ListReceiver) -> list[str]:
         """Where a vendor was sent more than it bears; what two late clocks, the sender's and ours, explain is not."""
         spans = [
             (last, last - first, seconds)
@@ -129,6 +133,8 @@ class Vendors:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         name, _, path = request.raw_path.partition("?")[0].removeprefix("/").partition("/")
+        if name in self.lists:
+            return await self.lists[name].answer(request, f"/{path}")
         vendor = self.all[name]
         with vendor.under_way():
             body = await request.read()

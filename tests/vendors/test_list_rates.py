@@ -12,17 +12,9 @@ from app.activation.destinations import DESTINATIONS
 from tests.contract.destination_fixtures import fixture
 from tests.delivery.jumping import run_jumping
 from tests.delivery.list_rig import HOUR_S, ListRig, serving, told
-from tests.vendors.list_sites import SITES
+from tests.vendors.list_sites import AT_ONCE, RATES, SITES
 from tests.vendors.lists import DataManager, ListSite, Window
 
-RATES = {
-    "amplitude_cohorts": 1, "braze_cohorts": 5, "customerio_segments": 10, "dv360": 4, "facebook_audiences": 5,
-    "google_customer_match": 4, "hubspot_lists": 5, "iterable_lists": 5, "klaviyo_lists": 2, "marketo_static_lists": 5,
-    "pinterest_audiences": 5, "sendgrid_lists": 100, "sfmc_lists": 20, "snapchat_audiences": 8, "tiktok_audiences": 5,
-}  # fmt: skip
-"""Requests a second, as agreed: the original product's, and ours for the vendors that it does not name."""
-AT_ONCE = {"marketo_static_lists": 10, "amplitude_cohorts": 1}
-"""Requests at once that a vendor bears, where that is documented."""
 OF_JOBS = {"sendgrid_lists", "sfmc_lists"}
 """Few lists at once, each of which waits for the end of its job: far below a high rate."""
 SPANS_S = (1.0, 3.0, 10.0)
@@ -32,7 +24,7 @@ WAIT_S = 500.0
 
 def rig_of(name: str, site: ListSite, lists: int, **more: Any) -> tuple[ListRig, list[str]]:
     audiences = [f"a{number}" for number in range(lists)]
-    interval_s = DESTINATIONS[name].lists.interval_min_s  # type: ignore[union-attr]
+    interval_s = DESTINATIONS[name].lists.interval_s  # type: ignore[union-attr]
     settings = fixture(name)["settings"]
     return ListRig(
         site, type_=name, audiences=audiences, interval_s=interval_s, paced=True, **settings, **more
@@ -65,7 +57,7 @@ def fastest(stamps: Sequence[float], span_s: float) -> int:
 
 def test_there_is_a_vendor_and_a_rate_for_each_type_of_list() -> None:
     types = {name for name, one in DESTINATIONS.items() if one.lists is not None}
-    assert SITES.keys() == RATES.keys() == types - {"http_lists"}
+    assert SITES.keys() == RATES.keys() == types
 
 
 @pytest.mark.parametrize("name", SITES)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+import aiohttp
 import pytest
 
 from app.activation.destinations import DESTINATIONS
+from app.activation.lists.overview import ListView, RefusedMember
 from tests.vendors.server import SETTINGS, Vendors
 from tests.vendors.test_whole_system import judge
 from tests.vendors.vendor import Ask, Taken, Vendor
+from tests.vendors.whole_lists import judge_lists
 
 
 @pytest.fixture
@@ -61,6 +68,48 @@ def test_one_change_that_is_taken_twice_shows(vendors: Vendors) -> None:
     slack.taken = [Taken("identify", 1, 2, 0.0), Taken("identify", 1, 1, 1.0)]
     with pytest.raises(AssertionError, match="in the order"):
         judge(slack, [1, 1], two, {})
+
+
+def test_a_member_who_is_lost_kept_or_taken_though_refused_shows(vendors: Vendors) -> None:
+    klaviyo = vendors.lists["klaviyo_lists"]
+    klaviyo.site.bad = {"p7@example.com"}
+    id_ = klaviyo.site.made(members=["p1@example.com", "p2@example.com"])
+    refused = RefusedMember("p7@example.com", True, "refused", 1)
+    view = ListView("aud_1", "few", "few", id_, [], held=2, refused=[refused])
+    wanted = {"few": {1, 2, 7}}
+    judge_lists(klaviyo, [view], wanted)
+    there = klaviyo.site.lists[id_]
+    for wrong, said in (
+        (there - {"p2@example.com"}, "lost {'p2@example.com'}, kept set()"),
+        (there | {"p3@example.com"}, "lost set(), kept {'p3@example.com'}"),
+        (there | {"p7@example.com"}, "lost set(), kept {'p7@example.com'}"),
+    ):
+        klaviyo.site.lists[id_] = wrong
+        with pytest.raises(AssertionError, match=re.escape(said)):
+            judge_lists(klaviyo, [view], wanted)
+    klaviyo.site.lists[id_] = there
+    for other in (replace(view, held=1), replace(view, refused=[])):
+        with pytest.raises(AssertionError, match="the ledger"):
+            judge_lists(klaviyo, [other], wanted)
+
+
+async def test_a_vendor_of_lists_answers_those_who_sign_and_forgets_nobody() -> None:
+    async with Vendors(1) as vendors, aiohttp.ClientSession() as session:
+        any_lists = vendors.lists["http_lists"]
+        url, key = f"http://127.0.0.1:{vendors.port}/http_lists/lists", {"Authorization": "Bearer canary-token"}
+        async with session.post(url, json={"name": "few"}) as reply:
+            assert reply.status == 401
+        assert len(any_lists.odd) == 1
+        statuses = set()
+        while not any_lists.site.lists:
+            async with session.post(url, json={"name": "few"}, headers=key) as reply:
+                statuses.add(reply.status)
+        assert statuses <= {201, 503}
+        while "down" not in any_lists.told or "lost" not in any_lists.told:
+            with suppress(aiohttp.ClientError):
+                async with session.post(f"{url}/1/members", json={"members": ["a@x.org"]}, headers=key) as reply:
+                    assert reply.status in (200, 503)
+        assert any_lists.site.lists == {"1": {"a@x.org"}}
 
 
 def test_every_destination_that_sends_has_a_vendor(vendors: Vendors) -> None:

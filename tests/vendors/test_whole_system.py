@@ -1,7 +1,9 @@
-"""Everything at once: events to changes to payloads to twenty-one vendors, each with limits and moods of its own.
+"""Everything at once: events to changes to payloads to every vendor, each with limits and moods of its own.
 
 Delivery is done by two workers that come and go. Every change must be delivered, or be a dead letter where its vendor
-refuses the person; none lost, in the order of each person, and no vendor may see one of its limits passed.
+refuses the person; none lost, in the order of each person, and no vendor may see one of its limits passed. Vendors of
+lists get a first update within seconds; then hours pass in the ledgers, and with the next one each list has to hold
+exactly who is in its audience, but for those whom its vendor refuses.
 `HEADWATER_CHANGES=100000` makes it long.
 """
 
@@ -23,12 +25,15 @@ import orjson
 import pytest
 
 from app import configuration
+from app.activation.lists.overview import ListView
 from app.cli.orphans import PARENT_VARIABLE
 from app.delivery.sender import DRAIN_S
 from app.embedded.broker import EmbeddedBroker
 from app.observability import run_file
 from app.topics import Topics, delivery_group, partition_of
 from tests.faults.deployment import Deployment, deployed
+from tests.vendors import whole_lists
+from tests.vendors.list_sites import SITES
 from tests.vendors.server import Vendors
 from tests.vendors.vendor import Taken, Vendor, is_bad, person_of, value_of
 
@@ -77,8 +82,10 @@ def document(topics: Topics, brokers: str, vendors: Vendors) -> dict[str, Any]:
                 "connect": [{"trait": KEYS[name], "calls": ["identify", "track"] if name in TRACKED else ["identify"]}],
             }
             for name in SHARES
-        ],
-        "delivery": {"allow_networks": ["127.0.0.1/32"]},
+        ]
+        + whole_lists.destinations(vendors),
+        "audiences": whole_lists.definitions(),
+        "delivery": {"allow_networks": ["127.0.0.1/32"], "list_first_wait_s": whole_lists.FIRST_WAIT_S},
     }
 
 
@@ -173,8 +180,9 @@ async def put(deployment: Deployment, events: list[Event]) -> None:
 
 
 async def behind(deployment: Deployment) -> dict[str, int]:
-    """Vendor → payloads that are not settled, where there are any."""
+    """Vendor → payloads that are not settled, where there are any; for one of lists, that its ledger does not know."""
     places = {(deployment.topics.destination(name), p): name for name in SHARES for p in range(PARTITIONS)}
+    places |= {(deployment.topics.destination(name), 0): name for name in SITES}
     ends = await deployment.admin.end_offsets(list(places))
     done = await deployment.admin.committed(delivery_group(deployment.topics), list(places))
     left: Counter[str] = Counter()
@@ -257,12 +265,17 @@ async def no_secrets(deployment: Deployment, workers: list[Worker], seen: str) -
         seen: What metrics and command lines have shown.
     """
     logs = "".join(path.read_text() for path in (deployment.log_path, *(worker.log for worker in workers)))
-    of_delivery = [topic for name in SHARES for topic in (deployment.topics.destination(name),
-                                                            deployment.topics.destination_dead(name))]  # fmt: skip
+    places = deployment.topics
+    of_events = [topic(name) for name in SHARES for topic in (places.destination, places.destination_dead)]
+    of_lists = [topic(name) for name in SITES for topic in (places.destination, places.lists_changelog)]
+    whole = dict.fromkeys([*of_events, places.changes, places.profiles_changelog], PARTITIONS) | dict.fromkeys(
+        of_lists, 1
+    )
+    read = await asyncio.gather(*(deployment.read(topic, partitions) for topic, partitions in whole.items()))
     held = [
         part
-        for topic in (*of_delivery, deployment.topics.changes, deployment.topics.profiles_changelog)
-        for partition in await deployment.read(topic)
+        for topic in read
+        for partition in topic
         for record in partition
         for part in (record.value, *(value for _, value in record.headers))
     ]
@@ -287,6 +300,19 @@ def most_within(stamps: list[float], window_s: float) -> int:
     return most
 
 
+async def updated_once_more(deployment: Deployment, vendors: Vendors, worker: Worker) -> dict[str, list[ListView]]:
+    """Hours later: a worker updates all lists; gives what the ledgers say then."""
+    await whole_lists.age(deployment)
+    await worker.start()
+    try:
+        await worker.ready()
+        return await whole_lists.until_updated(deployment, vendors, WAIT_S)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{worker.end()}") from None
+    finally:
+        await worker.stop()
+
+
 @pytest.mark.timeout(300 + CHANGES // 10)
 async def test_every_vendor_gets_every_change_within_its_limits(
     broker: EmbeddedBroker, topics: Topics, tmp_path: Path
@@ -295,7 +321,8 @@ async def test_every_vendor_gets_every_change_within_its_limits(
     print(f"seed {seed}")
     wanted = plan(CHANGES, seed)
     began_s = time.monotonic()
-    async with Vendors(seed) as vendors:  # noqa: SIM117 - the document needs its address
+    async with Vendors(seed) as vendors:
+        whole_lists.refuse_bad(vendors, wanted)
         async with deployed(broker.bootstrap, tmp_path, document(topics, broker.bootstrap, vendors)) as deployment:
             await deployment.start()
             async with working(deployment, "delivery-0", "delivery-1") as workers:
@@ -314,11 +341,18 @@ async def test_every_vendor_gets_every_change_within_its_limits(
                 await until_settled(deployment, workers)
                 shown = await second.metrics() + second.command_line
                 await second.stop()
+                settled_s = time.monotonic()
+                views = await updated_once_more(deployment, vendors, first)
+                print(f"hours later all lists were up to date after {time.monotonic() - settled_s:.0f} s")
                 assert stopped(workers) == []
                 await no_secrets(deployment, workers, shown)
             sent = {name: await payloads(deployment, topics.destination(name)) for name in SHARES}
             dead = {name: await payloads(deployment, topics.destination_dead(name)) for name in SHARES}
+            graves = [(topics.destination_dead(name), p) for name in SITES for p in range(PARTITIONS)]
+            dead_of_lists = sum((await deployment.admin.end_offsets(graves)).values())
             await deployment.stop()
+    for name, receiver in vendors.lists.items():
+        print(whole_lists.told_of(receiver, views[name]))
     repeats = {name: judge(vendor, wanted[name], sent[name], dead[name]) for name, vendor in vendors.all.items()}
     for name, vendor in vendors.all.items():
         print(
@@ -334,5 +368,11 @@ async def test_every_vendor_gets_every_change_within_its_limits(
         assert vendor.passed_limits == [], name
         assert vendors.too_fast(vendor) == []
         assert vendor.at_once_max <= vendor.in_flight_max, name
+    for name, receiver in vendors.lists.items():
+        whole_lists.judge_lists(receiver, views[name], whole_lists.members(wanted))
+        assert vendors.too_fast(receiver) == []
+    assert dead_of_lists == 0, "a list refuses members, and no payloads"
+    removed = sum(run.removed for name in SITES for view in views[name] for run in view.runs)
+    assert removed > 0, "nobody has left, so nothing was tried"
     print(f"the simulator was kept from its clock {len(vendors.late)} times, at most {vendors.late_s(0, 1e18):.3f} s")
     assert sum(sum(vendor.told.values()) for vendor in vendors.all.values()) > 0, "nothing has failed"
