@@ -40,8 +40,8 @@ def asked(name: str, case: dict[str, Any], first: int, *answers: Response) -> tu
 
 def test_there_are_as_many_as_are_known() -> None:
     assert {param.values[0] for param in jobs()} == {
-        "klaviyo", "klaviyo_lists", "marketo_static_lists", "responsys_batch", "sendgrid", "sendgrid_lists",
-        "sfmc_lists", "zendesk",
+        "klaviyo", "klaviyo_lists", "marketo_static_lists", "responsys_batch", "salesforce", "sendgrid",
+        "sendgrid_lists", "sfmc_lists", "zendesk",
     }  # fmt: skip
 
 

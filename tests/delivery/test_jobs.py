@@ -4,11 +4,13 @@ them that are turned away. Every payload is delivered or dead, and no person's o
 from __future__ import annotations
 
 import asyncio
+import csv
 import os
 import random
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import StringIO
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -123,7 +125,8 @@ class Vendor(ABC):
             return Response(429, {"retry-after": str(int(AFTER_S))})
         if job.fate == "never" or now_s < job.until_s:
             return json_of(self.working())
-        return json_of(self.failed() if job.fate == "fails" else self.done(path, job.values))
+        told = self.failed() if job.fate == "fails" else self.done(path, job.values)
+        return told if isinstance(told, Response) else json_of(told)
 
 
 class Klaviyo(Vendor):
@@ -202,6 +205,54 @@ class Responsys(Vendor):
         return {"response": {"recordData": {"records": records}}, "status": "SUCCESS"}
 
 
+class Salesforce(Vendor):
+    """A job is opened, given its file, and closed; then it begins."""
+
+    settings: ClassVar = {"bulk_from": 1}
+
+    def __init__(self, seed: int, people: list[int]) -> None:
+        super().__init__(seed, people)
+        self.files: list[bytes] = []
+
+    async def deliver(self, request: Request, timeout_s: float) -> Response | Failure:
+        path = urlsplit(str(request.url)).path
+        if path.endswith("/token"):
+            return json_of({"access_token": "t"})
+        if path.endswith("/jobs/ingest"):
+            self.files.append(b"")
+            return json_of({"id": str(len(self.files) - 1)})
+        if request.method == "PUT":
+            self.files[int(path.split("/")[-2])] = request.body
+            return Response(201)
+        if request.method == "PATCH":
+            request = replace(request, body=self.files[int(path.rpartition("/")[2])])
+        return await super().deliver(request, timeout_s)
+
+    def items(self, body: Any) -> list[tuple[str, object]]:
+        return [(row["UserId__c"], row["orders__c"]) for row in csv.DictReader(StringIO(body.decode()))]
+
+    def accepted(self, id_: str) -> Response:
+        return json_of({"state": "UploadComplete"})
+
+    def asked(self, path: str) -> str:
+        file = self.files[int(path.removesuffix("/failedResults").rpartition("/")[2])]
+        values = [int(str(value)) for _, value in self.items(file)]
+        return str(max(at for at, job in enumerate(self.jobs) if job.values == values))
+
+    def working(self) -> object:
+        return {"state": "InProgress"}
+
+    def failed(self) -> object:
+        return {"state": "Failed", "errorMessage": "InternalServerError : later"}
+
+    def done(self, path: str, values: list[int]) -> object:
+        bad = [value for value in values if value in self.bad]
+        if not path.endswith("/failedResults"):
+            return {"state": "JobComplete", "numberRecordsFailed": len(bad)}
+        rows = [f"u-{self.people[value]},INVALID_FIELD:no --" for value in bad]
+        return Response(200, {}, "\n".join(["UserId__c,sf__Error", *rows]).encode())
+
+
 def json_of(value: object, status: int = 200) -> Response:
     return Response(status, {}, orjson.dumps(value))
 
@@ -249,7 +300,10 @@ def test_while_a_job_is_waited_for_others_are_begun_and_no_more_requests_are_und
     run_jumping(main())
 
 
-@pytest.mark.parametrize(("name", "kind"), [("klaviyo", Klaviyo), ("zendesk", Zendesk), ("responsys_batch", Responsys)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("klaviyo", Klaviyo), ("zendesk", Zendesk), ("responsys_batch", Responsys), ("salesforce", Salesforce)],
+)
 def test_each_item_comes_to_what_became_of_its_job(name: str, kind: type[Vendor]) -> None:
     seed = int(os.environ.get("SEED", random.randrange(2**32)))
     print(f"{name}: SEED={seed}")

@@ -156,41 +156,6 @@ class Pardot(Vendor):
         return Answer(200, {"id": person_of(address)})
 
 
-class Salesforce(Vendor):
-    name = "salesforce"
-    per_s = 5
-    in_flight_max = 5
-    login = "/services/oauth2/token"
-    calls_of_a_token = 20
-
-    def throttled(self) -> Answer:
-        return Answer(503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "busy"}])
-
-    def serve(self, ask: Ask) -> Answer:
-        if ask.path == self.login:
-            return refreshed(self, ask, "canary-salesforce")
-        if self.sessions.call(bearer(ask)) != "good":
-            return Answer(401, [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}])
-        start = "/services/data/v60.0/composite/sobjects/Contact/UserId__c"
-        if (ask.method, ask.path) != ("PATCH", start):
-            return Answer(404)
-        records = ask.json["records"]
-        if len(records) > 200 or ask.json["allOrNone"] is not False:
-            return Answer(400, [{"errorCode": "EXCEEDED_MAX_SIZE_REQUEST", "message": "too many"}])
-        result = []
-        for one in records:
-            assert one["attributes"] == {"type": "Contact"}
-            person = person_of(one["UserId__c"])
-            if is_bad(person):
-                result.append(failed("INVALID_EMAIL_ADDRESS"))
-            elif self.lot.random() < 0.01:
-                result.append(failed("UNABLE_TO_LOCK_ROW"))
-            else:
-                self.took("identify", person, value_of({k: v for k, v in one.items() if k != "UserId__c"}))
-                result.append({"id": f"003{person}", "success": True, "errors": [], "created": False})
-        return Answer(200, result)
-
-
 class Sfmc(Vendor):
     name = "sfmc"
     per_s = 20
@@ -320,7 +285,3 @@ def refreshed(vendor: Vendor, ask: Ask, secret: str) -> Answer:
     if ask.form != wanted:
         return Answer(400, {"error": "invalid_grant"})
     return Answer(200, {"access_token": vendor.sessions.new(), "instance_url": "https://x.my.salesforce.com"})
-
-
-def failed(code: str) -> dict[str, object]:
-    return {"success": False, "errors": [{"statusCode": code, "message": code.lower(), "fields": []}]}

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.vendors import events, generic, records, responsys
+from tests.vendors import events, generic, records, responsys, salesforce
 from tests.vendors.list_receiver import ListReceiver
 from tests.vendors.list_sites import SITES
 from tests.vendors.vendor import Ask, Vendor
@@ -17,8 +17,8 @@ from tests.vendors.vendor import Ask, Vendor
 KINDS: tuple[type[Vendor], ...] = (
     events.Amplitude, events.Braze, events.CustomerIo, events.Iterable, events.Klaviyo, events.Mailchimp,
     events.SendGrid, responsys.Responsys, responsys.ResponsysBatch, records.HubSpot, records.Intercom, records.Marketo,
-    records.Pardot, records.Resci, records.Salesforce, records.Sfmc, records.Zendesk, generic.AnyHttp, generic.Kinesis,
-    generic.Slack, generic.WebhookReceiver,
+    records.Pardot, records.Resci, records.Sfmc, records.Zendesk, salesforce.Salesforce, generic.AnyHttp,
+    generic.Kinesis, generic.Slack, generic.WebhookReceiver,
 )  # fmt: skip
 
 TICK_S = 0.01
@@ -56,7 +56,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "salesforce": OAUTH | {
         "client_secret": "canary-salesforce", "instance_url": "https://acme.my.salesforce.com",
-        "match_field": "UserId__c",
+        "match_field": "UserId__c", "bulk_from": 20,
     },
     "sendgrid": {"api_key": "canary-sendgrid"},
     "sfmc": {"subdomain": "acme", "client_id": "app", "client_secret": "canary-sfmc", "data_extension": "Audiences"},

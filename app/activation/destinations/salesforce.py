@@ -2,24 +2,37 @@
 
 Needs: a connected app's client id, client secret and refresh token, the org's own URL, and on the object an external-id
 field that holds the user id (or the e-mail address: `match`). Custom fields must exist: a key `vip` is `vip__c`, a name
-with a capital letter is the field's own. 200 records share a call; each is judged by itself.
+with a capital letter is the field's own. 200 records share a call; each is judged by itself. With `bulk_from`, so
+many or more that wait are one job of up to 5,000: a backfill takes fewer of the day's calls, but a job takes a minute.
 
 Sources: developer.salesforce.com sObject Collections (2026), OAuth refresh-token flow; rudder-transformer and
-action-destinations for the codes (2026-08).
+action-destinations for the codes (2026-08); jobs as in `app.activation.salesforce_jobs`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from app.activation.destination import Destination, Limits, Request, Secret, send
+from app.activation import salesforce_jobs
+from app.activation.destination import Attempt, Conversation, Destination, Limits, Secret, send
 from app.activation.fields import custom_field, renamed
 from app.activation.hashing import email_of
-from app.activation.outcome import Delivered, Outcome, Partial, Reason, Rejected, Response, Retry, by_status, unreadable
+from app.activation.outcome import (
+    Delivered,
+    Outcome,
+    Reason,
+    Rejected,
+    Response,
+    Retry,
+    by_index,
+    by_status,
+    unreadable,
+)
 from app.activation.payload import Payload
 from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.settings import Rule
@@ -28,6 +41,7 @@ from app.activation.token import TokenFlow, refresh_token
 HOSTS = (".salesforce.com", ".force.com", ".salesforce.mil", ".cloudforce.com")
 AGAIN = {"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"}
 TOO_MANY_QUERIES = "too many soql queries"
+RECORDS_MAX, JOB_RECORDS_MAX = 200, 5_000
 DAY_S = 900.0
 """A day's calls are used up: asked again every quarter of an hour, for the count is of the last 24 hours."""
 
@@ -57,6 +71,9 @@ class Settings:
     object: Annotated[str, Rule("Contact, Lead or another object.", check=check_name)] = "Contact"
     sandbox: Annotated[bool, Rule("Tokens come from test.salesforce.com.")] = False
     api_version: Annotated[str, Rule("Of the REST API.", check=check_version)] = "v60.0"
+    bulk_from: Annotated[
+        int | None, Rule("So many changes that wait at once are a job, and more.", minimum=1, maximum=RECORDS_MAX + 1)
+    ] = None
 
 
 def token(settings: Settings) -> TokenFlow:
@@ -69,16 +86,22 @@ def key(payload: Payload, settings: Settings) -> str | None:
     return email_of(payload) if settings.match == "email" else payload.ids.get("user_id")
 
 
-def build(payloads: Sequence[Payload], settings: Settings, now_s: int) -> Request:
+def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) -> Conversation:
     records = [
-        {"attributes": {"type": settings.object}}
-        | renamed(payload.fields, custom_field)
-        | {settings.match_field: key(payload, settings)}
-        for payload in payloads
+        renamed(payload.fields, custom_field) | {settings.match_field: key(payload, settings)} for payload in payloads
     ]
     base = f"{settings.instance_url.rstrip('/')}/services/data/{settings.api_version}"
+    if settings.bulk_from is not None and len(records) >= settings.bulk_from:
+        judge = partial(judged, now_s=attempt.now_s)
+        return (
+            yield from salesforce_jobs.upsert(records, base, settings.object, settings.match_field, judge, of_error)
+        )
     url = f"{base}/composite/sobjects/{settings.object}/{settings.match_field}"
-    return send("PATCH", url, {"allOrNone": False, "records": records})
+    attributes = {"attributes": {"type": settings.object}}
+    body = {"allOrNone": False, "records": [attributes | one for one in records]}
+    response = yield send("PATCH", url, body)
+    outcome = judged(response, attempt.now_s)
+    return of_results(response, len(records)) if isinstance(outcome, Delivered) else outcome
 
 
 def of_error(error: object) -> Retry | Rejected:
@@ -89,31 +112,40 @@ def of_error(error: object) -> Retry | Rejected:
     return Retry(Reason.SERVER_ERROR) if again else Rejected(Reason.REFUSED)
 
 
-def classify(response: Response, payloads: Sequence[Payload], now_s: float) -> Outcome:
+def judged(response: Response, now_s: float) -> Outcome:
+    """Of a request as a whole."""
     outcome = by_status(response, now_s)
     if response.status in (400, 403):
         told = of_error(dig(json_or_none(response), 0))
         return told if isinstance(told, Retry) else outcome
-    if not isinstance(outcome, Delivered):
-        return outcome
-    reply = json_of(response)
-    results = objects(reply)
-    if len(results) != len(payloads):
+    return outcome
+
+
+def of_results(response: Response, count: int) -> Outcome:
+    """In the order of the records."""
+    results = objects(json_of(response))
+    if len(results) != count:
         return unreadable()
-    each = tuple(Delivered() if one.get("success") is True else of_error(dig(one, "errors", 0)) for one in results)
-    return outcome if all(isinstance(one, Delivered) for one in each) else Partial(each)
+    each = [Delivered() if one.get("success") is True else of_error(dig(one, "errors", 0)) for one in results]
+    return by_index(count, {at: one for at, one in enumerate(each) if not isinstance(one, Delivered)})
 
 
 DESTINATION = Destination(
     name="salesforce",
     settings=Settings,
     account=("instance_url",),
-    limits=Limits(requests_per_s=5, in_flight_max=5, batch_items_max=200, reply_bytes_max=1_000_000),
+    limits=Limits(requests_per_s=5, in_flight_max=5, batch_items_max=RECORDS_MAX, reply_bytes_max=1_000_000),
+    limits_for=lambda limits, settings: (
+        replace(
+            limits, jobs_max=5, batch_items_max=JOB_RECORDS_MAX, body_bytes_max=20_000_000, reply_bytes_max=20_000_000
+        )
+        if settings.bulk_from is not None
+        else limits
+    ),
     calls=("identify",),
     key=key,
     repeats=False,
-    build=build,
-    classify=classify,
+    converse=converse,
     token=token,
     field_name=custom_field,
 )
