@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Window:
     seconds: float
 
 
-class ListSite:
+class ListSite(ABC):
     """Keeps lists, and answers requests. What its documentation does not know is a test's failure."""
 
     takes_s = TAKES_S
@@ -112,8 +113,9 @@ class ListSite:
         """When it was asked so."""
         return [at_s for at_s, asked, _ in self.asked if asked == what]
 
+    @abstractmethod
     def answer(self, what: str, query: dict[str, str], body: Any) -> Response | Failure:
-        raise NotImplementedError
+        """To `METHOD /path`, with the query and the body that came with it."""
 
 
 class DataManager(ListSite):

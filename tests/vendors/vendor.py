@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -154,7 +155,7 @@ class Jobs:
             one.told = True
 
 
-class Vendor:
+class Vendor(ABC):
     """One vendor; its class says what its documentation says."""
 
     name: ClassVar[str]
@@ -191,9 +192,9 @@ class Vendor:
 
     # what a vendor's class says
 
+    @abstractmethod
     def serve(self, ask: Ask) -> Answer:
         """A request within the limits, from whoever it may be."""
-        raise NotImplementedError
 
     def throttled(self) -> Answer:
         """There have been too many."""
