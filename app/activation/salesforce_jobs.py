@@ -34,7 +34,7 @@ def upsert(
     records: Sequence[Mapping[str, object]], base: str, object_: str, match_field: str, judge: Judge,
     of_error: Callable[[object], Retry | Rejected],
 ) -> Conversation:  # fmt: skip
-    """A job, to its end; one that does not get its file is aborted.
+    """A job, to its end; one that does not get its file is aborted. Rejected only as a whole, and not for good.
 
     Args:
         records: Field → value; each with another value of `match_field`.
@@ -103,7 +103,7 @@ def _judged(
     response: Response, keys: Sequence[str], match_field: str, count: object,
     of_error: Callable[[object], Retry | Rejected],
 ) -> Outcome:  # fmt: skip
-    """By the rows that were not taken, where all of them are told; else nobody knows, and each goes alone."""
+    """By the rows that were not taken, where all of them are told; else it is as if all of it were refused."""
     table = csv.DictReader(StringIO(response.body.decode(errors="replace")))
     errors = {row.get(match_field): row.get("sf__Error") or "" for row in table}
     failed: dict[int, Retry | Rejected] = {}

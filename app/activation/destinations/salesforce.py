@@ -24,7 +24,10 @@ from app.activation.fields import custom_field, renamed
 from app.activation.hashing import email_of
 from app.activation.outcome import (
     Delivered,
+    Disabled,
     Outcome,
+    Partial,
+    Pause,
     Reason,
     Rejected,
     Response,
@@ -33,7 +36,7 @@ from app.activation.outcome import (
     by_status,
     unreadable,
 )
-from app.activation.payload import Payload
+from app.activation.payload import JsonObject, Payload
 from app.activation.reply import dig, json_of, json_or_none, objects, word
 from app.activation.settings import Rule
 from app.activation.token import TokenFlow, refresh_token
@@ -91,17 +94,28 @@ def converse(payloads: Sequence[Payload], settings: Settings, attempt: Attempt) 
         renamed(payload.fields, custom_field) | {settings.match_field: key(payload, settings)} for payload in payloads
     ]
     base = f"{settings.instance_url.rstrip('/')}/services/data/{settings.api_version}"
+    object_, field = settings.object, settings.match_field
     if settings.bulk_from is not None and len(records) >= settings.bulk_from:
         judge = partial(judged, now_s=attempt.now_s)
-        return (
-            yield from salesforce_jobs.upsert(records, base, settings.object, settings.match_field, judge, of_error)
-        )
-    url = f"{base}/composite/sobjects/{settings.object}/{settings.match_field}"
-    attributes = {"attributes": {"type": settings.object}}
-    body = {"allOrNone": False, "records": [attributes | one for one in records]}
-    response = yield send("PATCH", url, body)
-    outcome = judged(response, attempt.now_s)
-    return of_results(response, len(records)) if isinstance(outcome, Delivered) else outcome
+        outcome = yield from salesforce_jobs.upsert(records, base, object_, field, judge, of_error)
+        if not isinstance(outcome, Rejected):
+            return outcome
+    return (yield from collections(records, f"{base}/composite/sobjects/{object_}/{field}", settings, attempt))
+
+
+def collections(records: Sequence[JsonObject], url: str, settings: Settings, attempt: Attempt) -> Conversation:
+    """One call; or several, for a job that was refused as a whole: here each record is judged by itself."""
+    each: list[Delivered | Retry | Rejected] = []
+    for at in range(0, len(records), RECORDS_MAX):
+        some = [{"attributes": {"type": settings.object}} | one for one in records[at : at + RECORDS_MAX]]
+        response = yield send("PATCH", url, {"allOrNone": False, "records": some})
+        outcome = judged(response, attempt.now_s)
+        if isinstance(outcome, Delivered):
+            outcome = of_results(response, len(some))
+        if len(some) == len(records) or isinstance(outcome, Pause | Disabled | Rejected):
+            return outcome
+        each += outcome.items if isinstance(outcome, Partial) else [outcome] * len(some)
+    return Partial(tuple(each))
 
 
 def of_error(error: object) -> Retry | Rejected:
