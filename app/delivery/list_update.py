@@ -134,7 +134,7 @@ class Update:
             self._means.door.unused(probe)
             return "this type makes no lists: name one that is there in the setting `lists`"
         name = ListName(kept.audience, kept.name)
-        members = sending.members if sending.add else ()
+        members = sending.members if sending.add and self._means.lists.makes_full else ()
         said = await self._means.door.talk(lambda attempt: make(name, members, attempt), probe=probe)
         if said.value is None:
             outcome = said.ended.outcome
@@ -143,6 +143,8 @@ class Update:
             draft, kept = self._begun()
             kept.external = said.value
             draft.put_list(self._list, kept)
+            # Who has left meanwhile has to be taken off.
+            runs.doubt(draft, self._list, members)
             await self._table.commit(draft)
         self._made, self._attempts = True, 0
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +17,10 @@ from app.activation.lists.state import Entry
 from app.activation.outcome import Reason, Response
 from app.delivery.work import Record
 from app.ids import definition_id
+from tests.contract.destination_fixtures import fixture
 from tests.delivery.jumping import run_jumping
 from tests.delivery.list_rig import HOUR_S, ListRig, ListVendor, failing, serving, told
+from tests.vendors.list_sites import SITES
 
 
 def jumping(main: Coroutine[Any, Any, None]) -> None:
@@ -157,6 +160,25 @@ def test_who_left_while_a_request_was_in_doubt_is_taken_off() -> None:
             await again.lane.take(0, [told(1, "p0", inside=False)])
             await asyncio.sleep(10)
             assert vendor.lists == {"l1": set()}
+
+    jumping(main())
+
+
+def test_who_left_while_his_list_was_made_with_him_is_taken_off() -> None:
+    """This vendor makes no empty list: the first members go along."""
+
+    async def main() -> None:
+        site = SITES["pinterest_audiences"]()
+        rig = ListRig(site, type_="pinterest_audiences", **fixture("pinterest_audiences")["settings"])
+        async with serving(rig):
+            await rig.lane.take(0, [told(n, f"p{n}", inside=True, email=f"{n}@x.org") for n in range(2)])
+            while not site.lists:
+                await site.until(len(site.asked) + 1)
+            assert [len(members) for members in site.lists.values()] == [2]
+            await rig.lane.take(0, [told(2, "p0", inside=False, email="0@x.org")])
+            await asyncio.sleep(2 * HOUR_S)
+            assert site.lists == {"1": {sha256(b"1@x.org").hexdigest()}}
+            assert (rig.view().held, rig.view().in_doubt) == (1, 0)
 
     jumping(main())
 

@@ -24,6 +24,15 @@ FAULTS = [
     ),
     (
         Planted(
+            "who is given to a list that is made is forgotten",
+            "app/delivery/list_update.py",
+            "            runs.doubt(draft, self._list, members)\n",
+            "",
+        ),
+        f"{LANE}::test_who_left_while_his_list_was_made_with_him_is_taken_off",
+    ),
+    (
+        Planted(
             "a table goes on after a step that may not have been written",
             "app/delivery/list_table.py",
             "            self.broken = True\n            raise",

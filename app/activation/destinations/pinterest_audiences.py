@@ -2,8 +2,9 @@
 
 Needs: an OAuth app's client id, client secret and refresh token (scopes ads:read, ads:write), and the account's id. A
 list has one kind of identifier, hashed: e-mail addresses, or mobile ad ids from the trait `mobile_ad_id`. No list is
-made empty, so the first members go along when it is made. No answer names a member; changes show within 24 hours, and a
-list is of use from 100 matched people on.
+made empty, so the first members go along when it is made; if we are killed before its id is put down, it stays there,
+and another is made. No answer names a member; changes show within 24 hours, and a list is of use from 100 matched
+people on.
 
 Sources: pinterest/api-description v5.23.0 (2025-12-11); developers.pinterest.com rate-limits (read 2026); one each.
 Not verified: how many records a request may have, the limits of ads_write, and their headers.
@@ -87,5 +88,5 @@ DESTINATION = Destination(
     calls=("identify",),
     enrich=("mobile_ad_id",),
     token=token,
-    lists=ListVendor(member=member, change=change, make=make, add_max=10_000, remove_max=10_000),
+    lists=ListVendor(member=member, change=change, make=make, makes_full=True, add_max=10_000, remove_max=10_000),
 )

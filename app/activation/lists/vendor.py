@@ -112,8 +112,10 @@ class ListVendor(Generic[S]):
     """Who a payload is about; None: nobody that the vendor could know."""
     change: Callable[[Upload, S, Attempt], Conversation]
     make: Callable[[ListName, Sequence[Member], S, Attempt], Made] | None = None
-    """Given the first members, for vendors that make no empty list; they are sent again with `change`. None: lists
-    have to be there, and to be named in `lists`."""
+    """Given the first members where `makes_full`, else none. None: lists have to be there, and to be named in
+    `lists`."""
+    makes_full: bool = False
+    """The vendor makes no empty list. Who is given to `make` is sent again with `change`."""
     shown: Callable[[str, S, Attempt], Shown] | None = None
     """Asks for all members of a list. None: the vendor does not tell."""
     report: Callable[[str, S, Attempt], Reported] | None = None
@@ -145,6 +147,7 @@ class ListVendor(Generic[S]):
                 else None
             ),
             shown=(lambda id_, attempt: finished(shown(id_, settings, attempt), finish)) if shown is not None else None,
+            makes_full=self.makes_full,
             report=(
                 (lambda job, attempt: finished(report(job, settings, attempt), finish)) if report is not None else None
             ),
@@ -166,6 +169,7 @@ class Lists:
     member: Callable[[Payload], Member | None]
     change: Callable[[Upload, Attempt], Conversation]
     make: Callable[[ListName, Sequence[Member], Attempt], Made] | None
+    makes_full: bool
     shown: Callable[[str, Attempt], Shown] | None
     report: Callable[[str, Attempt], Reported] | None
     reports_s: tuple[float, ...]

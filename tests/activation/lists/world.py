@@ -385,7 +385,8 @@ def lists(members_max: int, *, additive_only: bool = False) -> Lists:
         raise AssertionError("the world answers itself")
 
     return Lists(
-        member=never, change=never, make=None, shown=None, report=None, reports_s=ASKED_S, sessions=False,  # type: ignore[arg-type]
+        member=never, change=never, make=None, makes_full=False, shown=None, report=None,  # type: ignore[arg-type]
+        reports_s=ASKED_S, sessions=False,
         given={}, additive_only=additive_only,
         add_max=members_max, remove_max=max(1, members_max - 1), interval_s=3_600, interval_min_s=3_600,
     )  # fmt: skip
