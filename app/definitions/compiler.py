@@ -13,8 +13,9 @@ from app.definitions.conditions import count_cap, count_marks, every
 from app.definitions.expressions import Expressions, condition_id, knows, trait_steps
 from app.definitions.funnels import FunnelCompiler, is_funnel
 from app.definitions.intake import Window, fold_of, source_test, window_of
+from app.definitions.judging import Asked, keeping
 from app.definitions.model import Definition, Subscription
-from app.definitions.plan import CONDITION, FACT, CellPlan, DefinitionPlan, Fold, Plan, Value
+from app.definitions.plan import CONDITION, FACT, CellPlan, DefinitionPlan, Fold, Judged, Plan, Value
 from app.definitions.printer import to_text
 from app.definitions.reducers import aggregate, observer, shared
 from app.definitions.tree import nodes, outside_where
@@ -51,13 +52,21 @@ def compile_plan(ready: Ready) -> Plan:
     if not accounts:
         return plan
     theirs = compile_accounts(ready)
+    judged = {each.cell.id: each for each in theirs.judged.values()}
+    kept = {id_: judged[id_].kept if id_ in judged else cell for id_, cell in theirs.cells.items()}
     return replace(
         plan,
         conditions=tuple(conditions),
-        collective=theirs.cells_by_event,
+        collective={
+            event: tuple(
+                (kept[cell.id], judged[cell.id].keep[event] if cell.id in judged else fold) for cell, fold in cells
+            )
+            for event, cells in theirs.cells_by_event.items()
+        },
         looked_at=plan.looked_at | theirs.looked_at,
-        collective_kinds={id_: cell.kind for id_, cell in theirs.cells.items()},
+        collective_kinds={cell.id: cell.kind for cell in kept.values()},
         facts={definition.key: index for index, definition in enumerate(accounts)},
+        judged=theirs.judged,
     )
 
 
@@ -68,7 +77,8 @@ def compile_accounts(ready: Ready, told: Set[str] = frozenset()) -> Plan:
         told: The keys of what users are told.
     """
     own = [(definition, body) for definition, body in ready if definition.scope == "ACCOUNTS"]
-    builder = _Builder({definition.key: definition.kind for definition, _ in own}, _marks(body for _, body in own))
+    kinds = {definition.key: definition.kind for definition, _ in own}
+    builder = _Builder(kinds, _marks(body for _, body in own), judges=True)
     for definition, body in own:
         builder.add(definition, body)
     plan = builder.plan(_version((definition for definition, _ in own), *sorted(told)))
@@ -129,6 +139,10 @@ class _Builder:
     """By cell: the counts that definitions tell apart; None for all."""
     slots: dict[str, str] = field(default_factory=dict)
     """Of definitions of others: where their values are."""
+    judges: bool = False
+    """Whether others keep events for it where its traits decide."""
+    judged: dict[str, Judged] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
     definitions: list[DefinitionPlan] = field(default_factory=list)
     cells: dict[str, CellPlan] = field(default_factory=dict)
     by_event: dict[str, list[tuple[CellPlan, Fold]]] = field(default_factory=lambda: defaultdict(list))
@@ -232,6 +246,10 @@ class _Builder:
             self.cells[cell_id] = CellPlan(cell_id, kind, timed, reads_traits)
         for event, fold in folds.items():
             self.by_event[event].append((self.cells[cell_id], fold))
+        if self.judges and reads_traits:
+            judged = keeping(self.cells[cell_id], chain, folds, self.kinds)
+            self.judged[judged.kept.id] = judged
+            self.asked.add(chain, self.kinds)
 
     def _fold(self, kind: ChainKind, chain: ast.Chain, window: Window) -> Fold:
         expressions = Expressions(self.kinds, _no_chain, self.slots)
@@ -253,6 +271,8 @@ class _Builder:
             readers=tuple(tuple(self.by_slot.get(each.slot, ())) for each in self.definitions),
             by_condition={id_: tuple(readers) for id_, readers in self.by_condition.items()},
             turning=tuple(each.index for each in self.definitions if each.turns is not None),
+            judged=self.judged,
+            recalled=self.asked.recalled(),
         )
 
 

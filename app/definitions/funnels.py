@@ -92,7 +92,7 @@ class FunnelCompiler:
         """The cell's kind, and how events get into it, by their name."""
         self.step(chain, None, 0)
         top = self._levels[0]
-        late = [each for each in _conjuncts(top.chain) if not is_settled_at_arrival(each)]
+        late = [each for each in conjuncts(top.chain) if not is_settled_at_arrival(each)]
         funnel = Funnel(
             steps=tuple(self._steps[index] for index in range(len(self._steps))),
             reach_ms=tuple(level.reach_ms for level in self._levels),
@@ -124,7 +124,7 @@ class FunnelCompiler:
         later = Deferred(self, level, now)
         level.tests += [source_test(each) for each in chain.filters if isinstance(each, ast.Sources)]
         tests: list[Test[Look]] = []
-        for condition in _conjuncts(chain):
+        for condition in conjuncts(chain):
             if is_settled_at_arrival(condition):
                 level.tests.append(now.condition(condition))
             else:
@@ -143,7 +143,7 @@ class FunnelCompiler:
             cap=cap,
             newest=newest,
             forget_ms=min(level.ends_ms, default=None),
-            pairwise=level.index > 0 and parent is self._levels[0] and not any(map(_can_turn, _conjuncts(chain))),
+            pairwise=level.index > 0 and parent is self._levels[0] and not any(map(_can_turn, conjuncts(chain))),
             join=self.join(level, later),
         )
         self._steps[level.index] = step
@@ -151,7 +151,7 @@ class FunnelCompiler:
 
     def join(self, level: _Level, later: Deferred) -> tuple[int, int] | None:
         """The slots of a property of its own and of one of its parent that have to be equal, if there are such."""
-        for condition in _conjuncts(level.chain):
+        for condition in conjuncts(level.chain):
             match condition:
                 case ast.Comparison(ast.Property() as one, "equals", (ast.Property() as other,)):
                     own, parents = (other, one) if one.of_parent else (one, other)
@@ -237,7 +237,7 @@ def is_settled_at_arrival(node: ast.Condition) -> bool:
     )
 
 
-def _conjuncts(chain: ast.Chain) -> Sequence[ast.Condition]:
+def conjuncts(chain: ast.Chain) -> Sequence[ast.Condition]:
     """The conditions of a chain that all have to hold."""
     found: list[ast.Condition] = []
     waiting = [each.condition for each in chain.filters if isinstance(each, ast.Where)]
@@ -280,7 +280,7 @@ def _only_grows(chain: ast.Chain) -> bool:
         chain.reducer.name in ("count", "unique_count")
         and window.far_ms is None
         and window.gap_ms is None
-        and all(_lasts(each, True) for each in _conjuncts(chain))
+        and all(_lasts(each, True) for each in conjuncts(chain))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import NamedTuple
 
 from app.definitions.ast import (
@@ -47,6 +48,8 @@ class Read(NamedTuple):
     """Inside a quantifier, where it reads a user."""
     in_where: bool
     """Where it is what it was when an event was applied."""
+    for_ever: bool
+    """There, whether the outermost of the events around it can count whatever its age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class _Scene:
     parent: Reach = EVERYTHING
     """Of the event that the `where` around it looks at."""
     in_where: bool = False
+    for_ever: bool = False
+    """Whether the outermost of the events around it can count whatever its age."""
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class Reader:
         if isinstance(scalar, Chain):
             self._chain(scalar, scene)
         elif isinstance(scalar, Trait):
-            self.traits.append(Read(scalar, scene.of_users, scene.in_where))
+            self.traits.append(Read(scalar, scene.of_users, scene.in_where, scene.for_ever))
 
     def _chain(self, chain: Chain, scene: _Scene) -> None:
         ages = reach(chain, scene.parent)
@@ -109,9 +114,11 @@ class Reader:
             expected = f"a window that an event can pass: {ages.reason}"
             self.findings.append(Finding(ages.filter.at, to_text(ages.filter), expected, ages.hint))
             ages = EVERYTHING
+        for_ever = scene.for_ever if scene.in_where else ages.far_ms == inf
         for each in chain.filters:
             if isinstance(each, Where):
-                self._condition(each.condition, _Scene(scene.of_users, parent=ages, in_where=True))
+                inside = _Scene(scene.of_users, parent=ages, in_where=True, for_ever=for_ever)
+                self._condition(each.condition, inside)
 
     # comparisons
 

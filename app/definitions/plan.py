@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from app.definitions.model import Kind
 from app.profiles.cells import CellKind
+from app.profiles.history import Recalled
 from app.profiles.state import Profile
 from app.topics import Collection
 
@@ -56,6 +57,20 @@ class CellPlan:
     """Whether time alone can change its answer."""
     reads_traits: bool = False
     """Whether trait() of whoever has the cell decides which events get into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A cell of accounts that their users cannot fill, since trait() of the account decides what gets into it. They
+    keep the events, under an id of their own, and the account judges them."""
+
+    cell: CellPlan
+    folds: tuple[Fold, ...]
+    """By the number of the event's name in what is kept: how it gets into the cell."""
+    kept: CellPlan
+    """As users have it."""
+    keep: Mapping[str, Fold]
+    """By the event's name: how users keep it."""
 
 
 Role = Literal["own", "condition", "fact"]
@@ -122,3 +137,7 @@ class Plan:
     """Of accounts: the keys of what their users are told."""
     by_condition: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Of accounts: definitions by the conditions inside their quantifiers."""
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    """By the id under which users keep the events: the cells of accounts that only these can fill."""
+    recalled: Recalled = field(default_factory=Recalled)
+    """Of accounts: what those cells ask of what an account was."""

@@ -5,8 +5,8 @@ event can pass, and for mixing scopes. The stream does not ask: it evaluates wha
 is well-defined and false, and a newer version must not drop what an older one has taken.
 
 A doubt is no refusal: a comparison that always holds may be meant ("everybody"), `trait('…')` of a custom trait may
-resemble a definition's key by chance, because custom traits are named freely, and who asks what an account was at each
-event may know that nobody joins it late.
+resemble a definition's key by chance, because custom traits are named freely, and events that users keep for ever may
+be few.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class _Known:
         reader = Reader(own=self._read_by[definition.scope], of_users=self._bodies["USERS"])
         reader.read(body)
         yield from reader.findings
-        for trait, of_users, in_where in reader.traits:
+        for trait, of_users, in_where, for_ever in reader.traits:
             scope: Scope = "USERS" if of_users else definition.scope
             yield from self._name(trait, scope, definition)
-            if in_where and scope == "ACCOUNTS":
-                yield _unknown_then(trait)
+            if in_where and for_ever and scope == "ACCOUNTS":
+                yield _kept_for_ever(trait)
 
     def _name(self, trait: Trait, scope: Scope, reader: Definition) -> Iterator[Finding]:
         """What is odd about a key that names no definition of the scope that trait() reads here."""
@@ -130,15 +130,15 @@ class _Known:
         return known
 
 
-def _unknown_then(trait: Trait) -> Finding:
-    """An account sees events from before their user joined it. To know what it was itself at each of them, it would
-    have to keep all that it ever was, and every user all of its events, for accounts that it may never join."""
+def _kept_for_ever(trait: Trait) -> Finding:
+    """An account sees events from before their user joined it, and `where` asks what the account was at each. So every
+    user keeps such events for as long as they can count, whatever accounts it may join, and the account what it was."""
+    found = f"trait({trait.key!r})"
     expected = (
-        "something of the event: for events from before their user joined the account it is null, or false for an "
-        "audience, since what the account was then is not kept"
+        "a window on the event: for accounts that they may join later users keep each such event for as long as it can "
+        "count, and without a window that is for ever"
     )
-    hint = "compare it outside of where; or send its value with the event, and compare property('…')"
-    return Finding(trait.at, f"trait({trait.key!r})", expected, hint, is_doubt=True)
+    return Finding(trait.at, found, expected, f"add within(…); or compare {found} outside of where", is_doubt=True)
 
 
 def _elsewhere(read: Scope) -> str:

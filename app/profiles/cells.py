@@ -13,6 +13,8 @@
 | | `where` that time can turn | when, its values |
 | `Funnel` | events inside `where` | of parents that are not settled, and of their children's events: the time, and |
 | | | the values that reducers and conditions still need |
+| `Events` | `where` that asks what an account was, | the events themselves (`unjudged`) |
+| | at its users | |
 
 Merging goes once through both cells. It is exact, although so much is forgotten: what is over, hidden by a better
 value, beyond a cap or settled is so whatever other events there are. A `Funnel` looks again at the parents that the

@@ -4,7 +4,7 @@
     │ version │ crc32c │ w        │ epoch │ armed_due     │ body: MessagePack                                        │
     │ u8      │ u32    │ i64      │ u32   │ i64, ms       │ [clock, sequence, plan, identifiers, traits, cells,      │
     │         │        │          │       │               │  emitted, merging or nil, and where there is either:     │
-    │         │        │          │       │               │  belonging or nil, members or nil]                       │
+    │         │        │          │       │               │  belonging or nil, members or nil, history if any]       │
     └─────────┴────────┴──────────┴───────┴───────────────┴──────────────────────────────────────────────────────────┘
 
 Version 2 is one whose long lists are kept in parts (`app.profiles.parts`): extensions with their names stand for them.
@@ -24,6 +24,7 @@ import msgspec
 
 from app.profiles import parts
 from app.profiles.belonging import Belonging
+from app.profiles.history import History
 from app.profiles.members import Members
 from app.profiles.merging import Merging, Parked
 from app.profiles.state import Cell, Profile
@@ -87,12 +88,13 @@ def _merging(profile: Profile) -> list[Any] | None:
 
 def _accounts(profile: Profile) -> list[Any]:
     """What is behind the fields that every profile has."""
-    belonging, members = profile.belonging, profile.members
+    belonging, members, history = profile.belonging, profile.members, profile.history
     if belonging is None and members is None:
         return []
     return [
         belonging.to_list() if belonging is not None else None,
         members.to_list() if members is not None else None,
+        *([history.to_list()] if history is not None else []),
     ]
 
 
@@ -162,9 +164,10 @@ def decode(data: bytes, read: parts.Read | None = None) -> Profile:
         profile.merging = Merging(redirect, absorbed, waiting, [Parked(*each) for each in parked], *rest)
         profile.merging.parted = {each: (into, number) for each, (into, number) in profile.merging.parted.items()}
     if accounts and not (profile.parts and read is None):
-        belonging, members = accounts
+        belonging, members, *history = accounts
         profile.belonging = Belonging(*belonging) if belonging is not None else None
         profile.members = Members(*members) if members is not None else None
+        profile.history = History(*history[0]) if history else None
     return profile
 
 

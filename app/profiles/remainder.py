@@ -5,7 +5,7 @@ It is made to be merged with cells of some of the other's events, and answers ex
 | | what is left |
 |---|---|
 | counts, sums, texts | what the other does not have |
-| lists of events or values | those that the other does not have |
+| lists of events or values, events unjudged | those that the other does not have |
 | min, max, first, last | the value, unless the other has the same one; merged twice it is still the same |
 | sessions | their totals, without what the other has in them; until the other's last one in it began |
 | funnels | its own parents and facts; parents are looked at again |
@@ -14,7 +14,7 @@ It is made to be merged with cells of some of the other's events, and answers ex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from app.profiles.aggregates import Aggregate, Counted, Extreme, Summed, Texts, 
 from app.profiles.cells import CellKind
 from app.profiles.funnels import DUE, STATE, VALUES, Funnel
 from app.profiles.sessions import Runs, SessionFacts
+from app.profiles.unjudged import Events, is_one
 from app.profiles.windows import Count, Peaks, Spanned, Total, WindowCount
 
 _encoded = msgspec.msgpack.encode
@@ -119,6 +120,8 @@ def remainder(kind: CellKind, cell: Any, other: Any, now_ms: int) -> Any:
             return _rest(cell, other) or None
         case Funnel():
             return _funnel(kind, cell, other, now_ms)
+        case Events():
+            return _rest(cell, other, key=is_one) or None
     raise AssertionError(f"no cell of this kind: {kind}")
 
 
@@ -150,7 +153,7 @@ def _less(count: int, other: int) -> int:
 
 
 def _rest(
-    facts: Iterable[Any], others: Iterable[Any], *, lenient: bool = False, key: Callable[[Any], bytes] = _encoded
+    facts: Iterable[Any], others: Iterable[Any], *, lenient: bool = False, key: Callable[[Any], Hashable] = _encoded
 ) -> list[Any]:
     """Those facts that are not among the others.
 

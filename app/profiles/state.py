@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.profiles.belonging import Belonging
+from app.profiles.history import History
 from app.profiles.members import Members
 from app.profiles.merging import Merging
 
@@ -32,11 +33,12 @@ class Profile:
             keys that no definition can have, what a user's accounts have told it, and what it has told them.
         belonging: Of a user: what it remembers of accounts, and for them; None for nothing.
         members: Of an account: its users; None for none.
+        history: Of an account: what it was, as far as that is asked; None for nothing.
     """
 
     __slots__ = (
-        "armed_due", "belonging", "cells", "clock", "emitted", "erased", "identifiers", "indexed_due", "members",
-        "merging", "parts", "plan", "sequence", "traits", "w",
+        "armed_due", "belonging", "cells", "clock", "emitted", "erased", "history", "identifiers", "indexed_due",
+        "members", "merging", "parts", "plan", "sequence", "traits", "w",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,6 +51,7 @@ class Profile:
         self.merging: Merging | None = None
         self.belonging: Belonging | None = None
         self.members: Members | None = None
+        self.history: History | None = None
         self.parts: frozenset[bytes] = frozenset()
         self.erased = False
         self.identifiers: list[tuple[str, str]] = []

@@ -157,11 +157,13 @@ class Accounts:
         touched, brought, call = _touched(application, members, body), self._pieces.cells(key, body), _called(body.call)
         if body.recollects or body.parted:
             if body.parted:
-                application.step(body.user, touched, (), call)
+                application.step(body.user, touched, (), call, body.arrival)
             number = body.recollects or members.asked
             application.recollect(brought, is_answer=members.answers(body.user, number))
         else:
-            application.step(body.user, touched, brought, call)
+            application.step(body.user, touched, brought, call, body.arrival)
+        if body.leaves and not body.parts:
+            application.forget()
         is_less = body.leaves or body.parts
         if (is_less and application.plan.cells) or (is_asking and (is_less or body.replaces)):
             # Cells cannot be taken apart: what this user has done is in them, and what any other has.

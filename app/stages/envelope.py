@@ -159,6 +159,7 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
         pieces: As how many `Brought`, before this record, `cells` have come, because they are too long for one.
         conditions: Those that have turned, by id, and whether they hold.
         call: A call that the account applies.
+        arrival: The place of the step in the order of arrival, where accounts have to remember when they were what.
     """
 
     at: Instant
@@ -176,6 +177,7 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
     pieces: int = 0
     conditions: dict[str, bool] = {}
     call: Call | None = None
+    arrival: int = 0
 
 
 class Brought(msgspec.Struct, tag_field="kind", tag="brought"):

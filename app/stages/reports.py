@@ -133,6 +133,7 @@ class Reports:
         for account in accounts:
             member = _said(application, belonging, account, step)
             if member != Member(member.at, user, member.version):
+                member.arrival = application.scene.arrival if application.plan.judged else 0
                 self._emit(belonging, account, member)
 
     def recollect(self, key: bytes, profile: Profile, plan: Plan, asked: Recollect) -> bool:

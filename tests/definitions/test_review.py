@@ -184,18 +184,20 @@ def test_scopes_do_not_mix_through_traits(query: str, scope: Scope, column: int,
     [
         "event('O').where(property('p') > trait('limit')).count() >= 1",
         "NOT event('O').where(trait('limit') = true).count() >= 1",
-        "event('O').where(event('V').where(trait('limit') = 1).count() >= 1).count() >= 1",
-        "trait('limit') = 1 AND event('O').where(trait('limit').exists()).within(1 day).count() = 2",
+        "event('O').where(event('V').within(1 day).where(trait('limit') = 1).count() >= 1).count() >= 1",
+        "trait('limit') = 1 AND event('O').expires_after(1 day).where(trait('limit').exists()).count() = 2",
     ],
 )
-def test_whoever_asks_what_an_account_was_at_an_event_is_warned(query: str) -> None:
+def test_whoever_asks_what_an_account_was_at_any_event_there_ever_was_is_warned(query: str) -> None:
     assert refusals(query, scope="ACCOUNTS") == []
     ((column, expected, hint),) = doubts(query, scope="ACCOUNTS")
     assert column == query.rindex("trait(") + 1
-    assert "since what the account was then is not kept" in expected
-    assert hint == "compare it outside of where; or send its value with the event, and compare property('…')"
-    assert doubts(query) == [], "of a user it is kept"
+    assert "users keep each such event for as long as it can count" in expected
+    assert hint == "add within(…); or compare trait('limit') outside of where"
+    assert doubts(query) == [], "of a user nothing more is kept"
     assert doubts(f"ANY ({query})", scope="ACCOUNTS") == [], "inside a quantifier it is the user's"
+    for window in ("within(2 days)", "between(1 hour, 2 days)"):
+        assert doubts(query.replace("event('O')", f"event('O').{window}"), scope="ACCOUNTS") == []
 
 
 def test_a_user_may_be_asked_what_its_accounts_are() -> None:
