@@ -31,6 +31,9 @@ OPTIONS = Options(
 ASKING = "then_"
 """What the keys of definitions begin with that ask what an account was."""
 
+ASKED = 4
+"""In how many ways of chance."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -97,7 +100,7 @@ def asking(random: Random, scale: str, *, answers: bool) -> tuple[Definition, ..
             "was_lively", "audience", f"ANY (event('Product Viewed').within({pick(long)}).count() >= 1)", "ACCOUNTS"
         ),
     ][: 2 * answers]
-    for number in range(5):
+    for number in range(ASKED):
         event, child = pick(TRACK_EVENTS[:3]), pick((*TRACK_EVENTS[:3], "Page Viewed"))
         where = pick(asked)
         if random.random() < 0.35:
@@ -109,6 +112,10 @@ def asking(random: Random, scale: str, *, answers: bool) -> tuple[Definition, ..
         else:
             query, kind = f"{chain}.{pick(reducers)}", "trait"
         definitions.append(Definition(f"{ASKING}{number}", kind, query, "ACCOUNTS"))  # type: ignore[arg-type]
+    # Whoever has done anything while the account was there is seen by one of these.
+    for number, event in enumerate(TRACK_EVENTS[:3], start=ASKED):
+        query = f"event('{event}').where(trait('plan').exists() OR trait('seats').exists()).count()"
+        definitions.append(Definition(f"{ASKING}{number}", "trait", query, "ACCOUNTS"))
     return tuple(definitions)
 
 

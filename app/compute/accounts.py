@@ -140,8 +140,9 @@ class AccountApplication(Application):
             self.settle()
 
     def forget(self) -> None:
-        """A user is to be forgotten. Its words may be among what the account was: with the answers of the others these
-        are dropped, and until then they get into no cell that stays."""
+        """A user is to be forgotten, or one who may be later, and is out of reach then. Its words may be among what
+        the account was: with the answers of the others these are dropped, and until then they get into no cell that
+        stays."""
         if self.plan.recalled.answers:
             history = self.profile.history = self.profile.history or History()
             history.is_forgetting = True

@@ -162,9 +162,9 @@ class Accounts:
             application.recollect(brought, is_answer=members.answers(body.user, number))
         else:
             application.step(body.user, touched, brought, call, body.arrival)
-        if body.leaves and not body.parts:
-            application.forget()
         is_less = body.leaves or body.parts
+        if is_less:
+            application.forget()
         if (is_less and application.plan.cells) or (is_asking and (is_less or body.replaces)):
             # Cells cannot be taken apart: what this user has done is in them, and what any other has.
             self._folding.telling.ask(application, members)

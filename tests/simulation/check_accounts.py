@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +18,7 @@ from app.stages import reports
 from tests.equality import Changes, changes_of, check_sequences, deduplicated
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
-from tests.scenarios import Scenario, expected, profile_of, scenario
+from tests.scenarios import Scenario, asking, expected, found_out_later, joined_late, profile_of, scenario
 from tests.simulation.checks import arrivals, check_store_of
 from tests.simulation.hosts import ComputeHost
 from tests.simulation.world import Faults, World
@@ -26,9 +28,19 @@ PIECE_BYTES = 24
 """So that who joins an account brings some things along in one record and others in several."""
 
 
+def made_of(seed: int) -> Scenario:
+    """The scenario of a seed; in one of three, definitions ask what accounts were, and many users join late."""
+    made = scenario(seed, events=60, profiles=8, definitions=16, accounts=True)
+    if seed % 3 != 2:
+        return made
+    random = Random(f"asking {seed}")
+    late = joined_late(made, random)
+    return replace(late, definitions=(*late.definitions, *asking(random, "days", answers=True)))
+
+
 def run_accounts(seed: int, faults: Faults, partitions: int = 2) -> Counter[str]:
     """One scenario of people and their accounts under one schedule, compared with the oracle; the seed names both."""
-    made = scenario(seed, events=60, profiles=8, definitions=16, accounts=True)
+    made = made_of(seed)
     world = World(seed, made.catalog, arrivals(made, partitions), made.until_ms, partitions=partitions, faults=faults)
     try:
         world.restored = check_store_of
@@ -50,7 +62,10 @@ def run_accounts(seed: int, faults: Faults, partitions: int = 2) -> Counter[str]
         raise
     of_accounts = {each.key for each in made.definitions if each.scope == "ACCOUNTS"}
     flips = sum(body["key"] in of_accounts for body in bodies.values())
-    return Counter(scenarios=1, definitions=len(of_accounts), flips=flips, finals=finals, crashes=world.crashes)
+    return Counter(
+        scenarios=1, definitions=len(of_accounts), flips=flips, finals=finals, crashes=world.crashes,
+        found_out_later=found_out_later(timeline, received),
+    )  # fmt: skip
 
 
 def name_of(subject: str, timeline: Timeline) -> str:

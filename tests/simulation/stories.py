@@ -22,7 +22,7 @@ from app.identity.rules import IdentityRules
 from app.profiles import codec
 from app.profiles.state import Profile
 from app.profiles.store import PROFILE, SPLIT, WAITING
-from app.stages import links, splitting
+from app.stages import envelope, links, splitting
 from app.stages.meta import CATALOG_KEY
 from app.stages.receipts import State, receipts
 from app.stages.splitting import UnderWay
@@ -46,9 +46,22 @@ OF_ACCOUNTS = (
     Definition("none_recent", "audience", "NONE (event('Order').within(5 hours).count() >= 1)", "ACCOUNTS"),
     Definition("busy", "audience", "event('Order').within(5 hours).count() >= 3", "ACCOUNTS"),
 )
+ASKING = (
+    Definition("pro_orders", "trait", "event('Order').where(trait('plan') = 'pro').count()", "ACCOUNTS"),
+    Definition(
+        "free_orders", "trait", "event('Order').where(trait('plan') != 'pro').last(property('note'))", "ACCOUNTS"
+    ),
+)
+"""What an account was when an event came."""
+_WORDS = "trait('note_of_all') = property('note')"
+OF_WORDS = (
+    Definition("news", "trait", f"event('Order').where(NOT {_WORDS}).count()", "ACCOUNTS"),
+    Definition("old", "trait", f"event('Order').where(event('Order').where({_WORDS}).count() = 0).count()", "ACCOUNTS"),
+)
+"""The same of what somebody has written: it must not stay."""
 IN_BUSY = Definition("in_busy", "audience", "trait('busy') = true", include_anonymous_users=True)
 CATALOG = Catalog(
-    definitions=(*OF_USERS, *OF_ACCOUNTS, IN_BUSY),
+    definitions=(*OF_USERS, *OF_ACCOUNTS, *ASKING, *OF_WORDS, IN_BUSY),
     subscriptions=(
         *regulated.CATALOG.subscriptions,
         Subscription(definition="any_buyer", kind="audience", destination="lake", calls=("identify", "group")),
@@ -101,7 +114,8 @@ def story(random: Random) -> Story:
             # The oracle knows nothing of splits: whoever may be parted leaves it the other accounts.
             account = random.choice(ACCOUNTS if fates[who] in ("plain", "regulated") else ACCOUNTS[:1])
             ids = {key: message[key] for key in ("userId", "anonymousId") if key in message}
-            message = {"messageId": f"m{number}", "type": "group", "groupId": account, **ids}
+            traits = {"plan": "free" if number % 3 else "pro"}
+            message = {"messageId": f"m{number}", "type": "group", "groupId": account, "traits": traits, **ids}
             joined[account].add(who)
         arrivals.append(Arrival(at_ms, random.randrange(PARTITIONS), orjson.dumps(message)))
     return Story(
@@ -315,8 +329,9 @@ class _Checked:
         """Whom no split and no regulation has touched, and accounts of none but these, and of whom nothing is left."""
         received = [(record.timestamp, orjson.loads(record.value or b"")) for record in self.world.received]
         plain = [(at_ms, message) for at_ms, message in received if _person_of(message) in self.plain]
-        timeline = expected((*OF_USERS, *OF_ACCOUNTS), plain, self.world.now_ms)
-        compared: Counter[str] = Counter(finals=0, of_accounts=0, without_the_gone=0)
+        timeline = expected((*OF_USERS, *OF_ACCOUNTS, *ASKING), plain, self.world.now_ms)
+        overtaken = self._overtaken()
+        compared: Counter[str] = Counter(finals=0, of_accounts=0, without_the_gone=0, asking=0)
         for subject, identifiers in timeline.identifiers.items():
             owners = {self.graph.owners[_pair(each)] for each in identifiers}
             assert len(owners) == 1, f"{identifiers} are {owners}"
@@ -328,8 +343,24 @@ class _Checked:
                 wanted = timeline.finals[f"account:{account}"]
                 self._compare(self.accounts[account], OF_ACCOUNTS, wanted, account)
                 compared["of_accounts"] += len(OF_ACCOUNTS)
+                # Whoever is gone has had a part in what the account was; who was overtaken, at another instant.
+                if not gone and not who & overtaken:
+                    self._compare(self.accounts[account], ASKING, wanted, account)
+                    compared["asking"] += len(ASKING)
                 compared["without_the_gone"] += bool(gone)
         return compared
+
+    def _overtaken(self) -> set[int]:
+        """People to whose profiles a message came behind something later: it counts at that instant."""
+        found: set[int] = set()
+        newest_ms: dict[bytes | None, int] = defaultdict(int)
+        for record in self.world.log.all_of(TOPICS.profiles_in):
+            body = envelope.decode(record.value)
+            at_ms = body.due if isinstance(body, envelope.Timer) else getattr(body, "at", 0)
+            if isinstance(body, envelope.Event) and at_ms < newest_ms[record.key]:
+                found.add(_person_of(orjson.loads(memoryview(body.message))))
+            newest_ms[record.key] = max(newest_ms[record.key], at_ms)
+        return found
 
     def _compare(self, held: Profile, of: Sequence[Definition], wanted: Mapping[str, Any], name: str) -> None:
         for definition in of:

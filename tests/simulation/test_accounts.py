@@ -39,6 +39,7 @@ def test_accounts_equal_the_oracle(faults: Faults, partitions: int) -> None:
         counts += run_accounts(seed, faults, partitions)
     print(dict(counts))
     assert counts["flips"] > 2 * SEEDS, "too little happened to accounts to prove anything"
+    assert counts["found_out_later"] >= SEEDS // 3, "nobody had to know what an account was before"
     assert not faults.crash or counts["crashes"] > SEEDS // 2
 
 

@@ -45,6 +45,7 @@ def test_stories_come_to_rest_as_they_should(block: int) -> None:
         assert counts[what] > len(seeds) // 4, (what, counts)
     assert counts["splits"] > counts["parted_members"] > 0, counts
     assert counts["without_the_gone"], counts
+    assert counts["asking"], counts
 
 
 @pytest.mark.skipif("SEED" not in os.environ, reason="for replaying a seed that failed")
@@ -71,6 +72,12 @@ PLANTED = [
         "app/stages/reports.py",
         "        said.parts, said.leaves = True, account not in belonging.accounts\n",
         "        said.parts = True\n",
+    ),
+    Planted(
+        "what an account was has the words of the gone",
+        "app/stages/accounts.py",
+        "            application.forget()\n",
+        "            pass\n",
     ),
     Planted(
         "what waited stays in the store",
