@@ -20,7 +20,7 @@ from tests.faults.checks import by_id, check_stores
 from tests.faults.deployment import Deployment
 from tests.oracle.timeline import Timeline
 from tests.oracle.values import same
-from tests.scenarios import expected
+from tests.scenarios import ASKING, expected, found_out_later
 from tests.simulation.check_accounts import OF_ACCOUNT, check_values, name_of, wanted_changes
 
 Partitions = Sequence[Sequence[RawRecord]]
@@ -46,6 +46,8 @@ class Figures:
     finals: int
     pieces: int
     """Of what users brought along to accounts."""
+    found_out_later: int
+    """Changes by what users had done before they joined, judged by what the account was."""
 
     def __str__(self) -> str:
         return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in fields(self))
@@ -97,6 +99,7 @@ async def check_accounts(deployment: Deployment, until_ms: int, destination: str
         told=_check_told(catalog, timeline, accounts, sent),
         finals=finals,
         pieces=sum(b'"kind":"brought"' in (each.value or b"") for records in said for each in records),
+        found_out_later=found_out_later(timeline, received),
     )
 
 
@@ -148,7 +151,8 @@ def _check_alternating(observed: Changes) -> None:
 def _check_finals(
     catalog: Catalog, scope: Scope, stored: Mapping[str, Mapping[str, Any]], timeline: Timeline, tied: set[str]
 ) -> int:
-    """Of an account that is tied 0, null and absent are the same: a trait may have had a value in between."""
+    """Of an account that is tied 0, null and absent are the same: a trait may have had a value in between. And what it
+    was at an event depends on which came first."""
     wanted = {
         name_of(subject, timeline): values
         for subject, values in timeline.finals.items()
@@ -160,7 +164,11 @@ def _check_finals(
 
 def _unless_nothing(values: Mapping[str, Mapping[str, Any]], tied: set[str]) -> dict[str, Mapping[str, Any]]:
     return {
-        name: {key: value for key, value in held.items() if not (name in tied and _is_nothing(value))}
+        name: {
+            key: value
+            for key, value in held.items()
+            if not (name in tied and (_is_nothing(value) or key.startswith(ASKING)))
+        }
         for name, held in values.items()
     }
 

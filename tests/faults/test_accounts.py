@@ -7,6 +7,7 @@ One seed again: SEED=1234 pytest tests/faults/test_accounts.py
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from app.topics import Topics
 from tests.faults.account_checks import Figures, check_accounts
 from tests.faults.deployment import deployed
 from tests.faults.realtime import SEED, death_of, document, happening_soon, relay, rounds, two_lives
-from tests.scenarios import Scenario, scenario
+from tests.scenarios import Scenario, asking, joined_late, scenario
 from tests.simulation.checks import arrivals
 
 COUNT = 1 if SEED else int(os.environ.get("HEADWATER_SCENARIOS", "4"))
@@ -39,6 +40,7 @@ async def test_accounts_in_real_time_equal_the_oracle(broker: EmbeddedBroker, to
     print(f"{sum(each.sequences - each.tied for each in played)} sequences of accounts are the oracle's to the instant")
     assert sum(each.told for each in played) > 5 * COUNT, "too little was told to users"
     assert sum(each.pieces for each in played) > COUNT, "nobody brought much along"
+    assert any(each.found_out_later for each in played), "nobody had to know what an account was before"
 
 
 async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
@@ -47,6 +49,9 @@ async def _play(seed: int, brokers: str, folder: Path, prefix: str) -> Figures:
             seed, scale="seconds", events=100, profiles=12, definitions=30, late=True, accounts=True,
             where_traits=False,
         )  # fmt: skip
+        random = Random(f"asking {seed}")
+        late = joined_late(made, random)
+        made = replace(late, definitions=(*late.definitions, *asking(random, "seconds", answers=True)))
     try:
         async with deployed(brokers, folder, _connected(made, prefix, brokers), IN_PIECES) as deployment:
             random, sent = Random(seed), arrivals(made, PARTITIONS)
