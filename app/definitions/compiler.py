@@ -13,7 +13,7 @@ from app.definitions.conditions import count_cap, count_marks, every
 from app.definitions.expressions import Expressions, condition_id, knows, trait_steps
 from app.definitions.funnels import FunnelCompiler, is_funnel
 from app.definitions.intake import Window, fold_of, source_test, window_of
-from app.definitions.judging import Asked, keeping
+from app.definitions.judging import keeping, recalled
 from app.definitions.model import Definition, Subscription
 from app.definitions.plan import CONDITION, FACT, CellPlan, DefinitionPlan, Fold, Judged, Plan, Value
 from app.definitions.printer import to_text
@@ -52,22 +52,29 @@ def compile_plan(ready: Ready) -> Plan:
     if not accounts:
         return plan
     theirs = compile_accounts(ready)
-    judged = {each.cell.id: each for each in theirs.judged.values()}
-    kept = {id_: judged[id_].kept if id_ in judged else cell for id_, cell in theirs.cells.items()}
+    collective = _collective(theirs)
     return replace(
         plan,
         conditions=tuple(conditions),
-        collective={
-            event: tuple(
-                (kept[cell.id], judged[cell.id].keep[event] if cell.id in judged else fold) for cell, fold in cells
-            )
-            for event, cells in theirs.cells_by_event.items()
-        },
+        collective=collective,
         looked_at=plan.looked_at | theirs.looked_at,
-        collective_kinds={cell.id: cell.kind for cell in kept.values()},
+        collective_kinds={cell.id: cell.kind for cells in collective.values() for cell, _ in cells},
         facts={definition.key: index for index, definition in enumerate(accounts)},
         judged=theirs.judged,
     )
+
+
+def _collective(theirs: Plan) -> dict[str, tuple[tuple[CellPlan, Fold], ...]]:
+    """What users keep for accounts, by the event's name: the cells of these, but the events where only they can tell
+    which of them count."""
+    judged = {each.cell.id: each for each in theirs.judged.values()}
+    return {
+        event: tuple(
+            (judged[cell.id].kept, judged[cell.id].keep[event]) if cell.id in judged else (cell, fold)
+            for cell, fold in cells
+        )
+        for event, cells in theirs.cells_by_event.items()
+    }
 
 
 def compile_accounts(ready: Ready, told: Set[str] = frozenset()) -> Plan:
@@ -142,7 +149,8 @@ class _Builder:
     judges: bool = False
     """Whether others keep events for it where its traits decide."""
     judged: dict[str, Judged] = field(default_factory=dict)
-    asked: Asked = field(default_factory=Asked)
+    asking: list[ast.Chain] = field(default_factory=list)
+    """The chains of those."""
     definitions: list[DefinitionPlan] = field(default_factory=list)
     cells: dict[str, CellPlan] = field(default_factory=dict)
     by_event: dict[str, list[tuple[CellPlan, Fold]]] = field(default_factory=lambda: defaultdict(list))
@@ -249,7 +257,7 @@ class _Builder:
         if self.judges and reads_traits:
             judged = keeping(self.cells[cell_id], chain, folds, self.kinds)
             self.judged[judged.kept.id] = judged
-            self.asked.add(chain, self.kinds)
+            self.asking.append(chain)
 
     def _fold(self, kind: ChainKind, chain: ast.Chain, window: Window) -> Fold:
         expressions = Expressions(self.kinds, _no_chain, self.slots)
@@ -272,7 +280,7 @@ class _Builder:
             by_condition={id_: tuple(readers) for id_, readers in self.by_condition.items()},
             turning=tuple(each.index for each in self.definitions if each.turns is not None),
             judged=self.judged,
-            recalled=self.asked.recalled(),
+            recalled=recalled(self.asking, self.kinds),
         )
 
 

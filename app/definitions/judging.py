@@ -5,8 +5,7 @@ Of an event no more is kept than such a chain reads, and no event that fails wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.definitions import ast
@@ -24,29 +23,23 @@ KEPT_AS = "~"
 """What the ids begin with under which users keep events, so that none is a cell's."""
 
 
-@dataclass
-class Asked:
-    """What chains ask of what an account was."""
+def recalled(chains: Iterable[ast.Chain], kinds: Mapping[str, str]) -> Recalled:
+    """What chains ask of what an account was.
 
-    traits: dict[str, int | None] = field(default_factory=dict)
-    answers: dict[str, int | None] = field(default_factory=dict)
-
-    def add(self, chain: ast.Chain, kinds: Mapping[str, str]) -> None:
-        """One more chain.
-
-        Args:
-            kinds: Of the definitions that trait() can mean, by key.
-        """
+    Args:
+        kinds: Of the definitions that trait() can mean, by key.
+    """
+    traits: dict[str, int | None] = {}
+    answers: dict[str, int | None] = {}
+    for chain in chains:
         span_ms = window_of(chain.filters).far_ms
         for node in nodes(chain):
             if isinstance(node, ast.Trait):
                 is_answer = node.key in kinds
-                spans, name = (self.answers, node.key) if is_answer else (self.traits, trait_steps(node.key)[0])
+                spans, name = (answers, node.key) if is_answer else (traits, trait_steps(node.key)[0])
                 before = spans.get(name, 0)
                 spans[name] = max(before, span_ms) if before is not None and span_ms is not None else None
-
-    def recalled(self) -> Recalled:
-        return Recalled(self.traits, self.answers)
+    return Recalled(traits, answers)
 
 
 def keeping(cell: CellPlan, chain: ast.Chain, folds: Mapping[str, Fold], kinds: Mapping[str, str]) -> Judged:
