@@ -27,6 +27,7 @@ ASKED = (
     of_accounts("any", "ANY (event('V').count() >= 4)"),
     of_accounts("all", "ALL (event('V').count() >= 2)"),
     of_accounts("none", "NONE (event('V').count() >= 3)"),
+    of_accounts("then", "event('V').where(trait('seats') >= 10).count()"),
     BIG,
     IN_BIG,
 )
