@@ -57,7 +57,7 @@ class History:
         """What of it is still asked; None for nothing."""
         traits = {key: values for key, values in self.traits.items() if key in recalled.traits}
         answers = {key: values for key, values in self.answers.items() if key in recalled.answers}
-        return History(traits, answers, self.is_forgetting) if traits or answers else None
+        return History(traits, answers, self.is_forgetting) if traits or answers or self.is_forgetting else None
 
 
 def has_words(value: Any) -> bool:

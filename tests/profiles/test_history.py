@@ -91,3 +91,6 @@ def test_what_nobody_asks_any_more_goes() -> None:
     history = History({"plan": [[1, 0, "pro"]]}, {"busy": [[1, 0, True]]})
     assert history.only(Recalled({"plan": None}, {})) == History({"plan": [[1, 0, "pro"]]}, {})
     assert history.only(Recalled({"seats": 5}, {"calm": None})) is None
+    assert History(is_forgetting=True).only(Recalled()) == History(is_forgetting=True), (
+        "somebody is still to be forgotten"
+    )
