@@ -50,7 +50,8 @@ class Merging:
     """Whether among that is a merge: who has left before may come back by it, and what is theirs waits, too."""
     passed: dict[bytes, int] = field(default_factory=dict)
     """The hash of a message's id → the day in which it came, of those that went on to whom an identifier makes. They
-    are remembered as seen, but have not been here: where the two become one meanwhile, they come back and count."""
+    are remembered as seen, but have not been here: where the two become one meanwhile, they come back and count. With
+    a profile that becomes part of another they go along, for under its name they are in the log."""
 
     def add(self, loser: str, theirs: Merging | None, ids: Collection[Identifier]) -> None:
         """A profile has become part of this one, and with it what was part of that, or is still on its way to it.
@@ -64,6 +65,7 @@ class Merging:
             self.absorbed += [each for each in theirs.absorbed if each not in self.absorbed]
             self.waiting += [each for each in theirs.waiting if each not in self.waiting]
             found += theirs.parted.items()
+            self.passed |= theirs.passed
         self.waiting = [each for each in self.waiting if each not in self.absorbed]
         here = {identifier_hash(each) for each in ids} if found else set()
         # Of two the later is the one to go by: it wins as the last of its key.
@@ -77,10 +79,11 @@ class Merging:
         """A message goes on to whom its identifier makes. Of days before the oldest nothing is remembered as seen."""
         self.passed = {each: at for each, at in self.passed.items() if at >= oldest_day} | {hashed: day}
 
-    def have_come(self, hashes: Iterable[bytes]) -> None:
-        """Messages have been counted by what is part of this profile now."""
-        for each in hashes if self.passed else ():
-            self.passed.pop(each, None)
+    def have_come(self, hashes: Iterable[bytes], oldest_day: int) -> None:
+        """Messages have been counted by what is part of this profile now. Of days before the oldest nobody says so."""
+        if self.passed:
+            come = set(hashes)
+            self.passed = {each: at for each, at in self.passed.items() if at >= oldest_day and each not in come}
 
     def parted_of(self, ids: Iterable[Identifier]) -> tuple[str, list[Identifier]] | None:
         """Whose an event with these identifiers is since some of them left, and which; None where none did.

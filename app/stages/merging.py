@@ -49,7 +49,9 @@ def pack(profile: Profile) -> list[bytes]:
     """All that another profile takes over, in pieces. What is parked is not in it: that is passed on by itself."""
     held = profile.merging
     if held is not None:
-        profile.merging = Merging(absorbed=held.absorbed, waiting=held.waiting, parted=held.parted)
+        profile.merging = Merging(
+            absorbed=held.absorbed, waiting=held.waiting, parted=held.parted, passed=held.passed
+        )  # fmt: skip
     try:
         data = zlib.compress(codec.encode(profile, 0), _LEVEL)
     finally:
@@ -138,7 +140,9 @@ class Merger:
             merging.may_return = merging.may_return or splitting.brings_back(body, key)
         merging.is_parting = merging.is_parting or type(body) is Part
         if type(body) in (Event, Absorb, Merge, Import, Part, Erase):
-            repeat = type(body) is Event and (repeat or self.is_repeat(key, body))
+            if type(body) is Event:
+                repeat = repeat or self.is_repeat(key, body)
+                _is_here(merging, body, repeat)
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
             self._folding.changed(key, profile, record.offset)
         elif type(body) is Fact and profile.belonging is not None:
@@ -195,13 +199,19 @@ class Merger:
         _resume(profile, merging)
         # What is left of a profile has what it had: nobody comes back by it.
         ids = (*profile.identifiers, *loser.identifiers) if body.split != "left" else ()
+        # What the other had passed on may have been counted here, if whom it went to has come before it.
+        passed = loser.merging.passed if loser.merging is not None else None
+        counted = self._applied_ids(key, merging, offset).values() if passed else ()
         merging.add(body.loser, loser.merging, ids)
         for piece in came:
             self.take_ids(key, piece)
-        merging.have_come(chain.from_iterable(self._taken[key].values()))
+        come = chain.from_iterable([*self._taken[key].values(), *map(hashes_of, counted)])
+        merging.have_come(come, self._oldest_day())
         for each in merging.parked:
             parked = decode(each.value)
-            each.repeat = each.repeat or (type(parked) is Event and self.is_repeat(key, parked))
+            if type(parked) is Event:
+                each.repeat = each.repeat or self.is_repeat(key, parked)
+                _is_here(merging, parked, each.repeat)
         application = self._folding.application(key, profile, offset)
         application.pass_time(max(body.at, loser.clock))
         if body.split == "left":
@@ -239,7 +249,7 @@ class Merger:
 
     def take_ids(self, key: bytes, body: Import) -> None:
         """The messages that a profile has been told of before it became part of this one, so far as they are kept."""
-        oldest_day = self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
+        oldest_day = self._oldest_day()
         known = {day: hashes_of(packed) for day, packed in body.seen.items() if day >= oldest_day}
         self._seen.add(key, known)
         taken = self._taken.setdefault(key, {})
@@ -275,7 +285,11 @@ class Merger:
     def _unparked(self, key: bytes, profile: Profile, each: Parked, body: Body) -> None:
         match body:
             case Event():
-                self._folding.event(key, profile, each.offset, body, each.repeat)
+                # What it waited behind may have been an import: of who has its message, or has passed it on.
+                repeat = each.repeat or self.is_repeat(key, body)
+                if profile.merging is not None:
+                    _is_here(profile.merging, body, repeat)
+                self._folding.event(key, profile, each.offset, body, repeat)
             case Absorb():
                 self.absorb(key, profile, each.offset, body.loser)
             case Merge():
@@ -296,8 +310,7 @@ class Merger:
         if found is not None and not repeat:
             into, ids = found
             self._pass_on(into, passed_on(body, ids))
-            oldest_day = self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
-            merging.pass_on(id_hash(body.id), body.at // DAY_MS, oldest_day)
+            merging.pass_on(id_hash(body.id), body.at // DAY_MS, self._oldest_day())
         return found is not None
 
     def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
@@ -318,10 +331,20 @@ class Merger:
             hashes.difference_update(merging.passed)
         return {day: b"".join(sorted(hashes)) for day, hashes in sorted(known.items()) if hashes}
 
+    def _oldest_day(self) -> int:
+        """Of which messages are remembered."""
+        return self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
+
     def _pass_on(self, target: str, value: bytes | None) -> None:
         place, key = self._folding.place, target.encode()
         record = (key, value, JSON_HEADERS)
         self._folding.work.emit(self._folding.topic, partition_of(key, place.partitions), record)
+
+
+def _is_here(merging: Merging, event: Event, repeat: bool) -> None:
+    """A message counts, or waits to: though somebody who is part of the profile has passed it on, it has come."""
+    if merging.passed and not repeat:
+        merging.passed.pop(id_hash(event.id), None)
 
 
 def _pause(profile: Profile, merging: Merging) -> None:

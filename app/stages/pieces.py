@@ -17,7 +17,7 @@ from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.seen import id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Body, Event, Import
+from app.stages.envelope import Body, Event, Import, Merge
 from app.stages.merging import hashes_of, unpack
 from app.stages.records import InRecord
 from app.stages.splitting import is_taken
@@ -52,19 +52,27 @@ class Pieces:
 
     Args:
         merging: The profile's; None where it is made of nothing but messages.
+        partition: The profile's, of `profiles.in`.
+        until: The offset there before which messages count; None for all.
     """
 
-    def __init__(self, merging: Merging | None) -> None:
+    def __init__(self, merging: Merging | None, partition: int = 0, until: int | None = None) -> None:
         absorbed = merging.absorbed if merging is not None else ()
         self.names = frozenset(each for each in absorbed if is_taken(each))
         """Under which names they came; none for nearly every profile."""
+        self._partition = partition
+        self._until = until
+        self._merged: set[bytes | None] = set()
+        """Those that have become part of another: what came to them later is in the log again, under its name."""
         self._found: dict[str, list[Import]] = {}
         self._fewest: dict[tuple[int, bytes], int] = {}
         """(at, hash) of a message that went on → with how few identifiers."""
 
     def take(self, partition: int, record: InRecord, body: Body) -> None:
         """The next record."""
-        if type(body) is Event and body.went_on:
+        if type(body) is Merge:
+            self._merged.add(record.key)
+        if type(body) is Event and body.went_on and self._counts(partition, record):
             place, count = (body.at, id_hash(body.id)), len(body.ids)
             self._fewest[place] = min(count, self._fewest.get(place, count))
         if type(body) is not Import or body.loser not in self.names:
@@ -76,6 +84,11 @@ class Pieces:
             found.clear()  # folded once more: whoever began last goes on
         if body.part == len(found) and (not found or body.id == found[0].id):
             found.append(body)
+
+    def _counts(self, partition: int, record: InRecord) -> bool:
+        """Whether a message is one of the profile's as it is folded: of what is to come it knows by itself."""
+        is_later = partition == self._partition and self._until is not None and record.offset >= self._until
+        return not is_later and record.key not in self._merged
 
     def went_on(self, event: Event, hashed: bytes) -> bool:
         """Whether a message went on to some of those whom it names here."""

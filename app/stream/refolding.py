@@ -87,7 +87,7 @@ async def refold(
         reads = ((each, starts[topic, each]) for each in read)
         return [Stretch(each, start > 0, reader.read(BulkRead(topic, each, start)), keys) for each, start in reads]
 
-    pieces = Pieces(held.merging)
+    pieces = Pieces(held.merging, own, until)
     if pieces.names:
         await feed(pieces, stretches())
     is_whole = not any(starts.values())

@@ -39,7 +39,10 @@ def test_what_was_passed_on_is_remembered_for_as_long_as_it_counts_as_seen() -> 
     for day in (10, 11, 13):
         merging.pass_on(b"%d" % day, day, oldest_day=day - 2)
     assert merging.passed == {b"11": 11, b"13": 13}
-    merging.have_come([b"11", b"12"])
+    merging.have_come([b"11", b"12"], oldest_day=11)
+    assert merging.passed == {b"13": 13}
+    merging.add("prf_x", Merging(passed={b"12": 12, b"14": 14}), [])
+    merging.have_come([b"14"], oldest_day=13)
     assert merging.passed == {b"13": 13}
 
 

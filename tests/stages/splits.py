@@ -85,7 +85,7 @@ def folded(log: Log, partitions: int, split: UnderWay, held: Profile, catalog: C
     keys = frozenset(each.encode() for each in names)
     read = sorted({partition_of(key, partitions) for key in keys})
     own = partition_of(profile.encode(), partitions)
-    pieces = Pieces(held.merging)
+    pieces = Pieces(held.merging, own, split.offset)
     _feed(pieces, log, read, keys, cut)
     fold = Refold(
         TOPICS.profiles_in, own, names, split.identifier, held, catalog,

@@ -29,8 +29,8 @@ PLANTED = [
     Planted(
         "what was folded from the log is not known by its id",
         "app/stages/merging.py",
-        "            self.take_ids(key, piece)\n        merging.have_come(chain.from_iterable(self._taken[key].",
-        "            pass\n        merging.have_come(chain.from_iterable(self._taken.get(key, {}).",
+        "            self.take_ids(key, piece)\n        come = chain.from_iterable([*self._taken[key].",
+        "            pass\n        come = chain.from_iterable([*self._taken.get(key, {}).",
     ),
     Planted(
         "what has come back is still passed on",
@@ -106,6 +106,24 @@ OF_WAITING = [
         "app/stages/refold.py",
         " or self._gone_with.went_on(event, hashed):",
         ":",
+    ),
+    Planted(
+        "what is still to come back stands for what came before it",
+        "app/stages/pieces.py",
+        " and self._counts(partition, record):",
+        ":",
+    ),
+    Planted(
+        "what was passed on by who is part of it now is folded",
+        "app/profiles/merging.py",
+        "            self.passed |= theirs.passed\n",
+        "",
+    ),
+    Planted(
+        "what had waited behind its own import counts again",
+        "app/stages/merging.py",
+        "                repeat = each.repeat or self.is_repeat(key, body)\n                if",
+        "                repeat = each.repeat\n                if",
     ),
     Planted(
         "what had left and is sent again is folded",

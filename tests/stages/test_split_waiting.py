@@ -124,6 +124,23 @@ def test_what_waits_where_somebody_came_back_is_not_folded_but_counted_when_its_
     assert cluster.profile(person).emitted["orders"] == 4
 
 
+def test_what_waits_behind_an_import_that_has_it_counts_once() -> None:
+    cluster, person, into = two()
+    cat = profile_id("user_id", "cat")
+    for _ in range(2):  # the second comes by way of the redirect
+        cluster.tell(cat, START_MS + 8, "m:cat", [("user_id", "cat")], event="Order")
+        cluster.run()
+        if not cluster.under_way():
+            cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+            cluster.run()
+            cluster.merge(person, cat, START_MS + 11)
+            cluster.run()
+    (first,) = cluster.under_way()
+    cluster.carry_out(first)
+    cluster.run()
+    assert orders(cluster, person, into) == [4, 2]
+
+
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_what_goes_by_way_of_who_has_come_after_a_split_is_not_folded(is_heard: bool) -> None:
     cluster, person, into = two()
@@ -199,6 +216,63 @@ def test_what_went_with_an_identifier_is_its_for_good_though_it_names_another() 
     cluster.merge(person, again, START_MS + 32)
     last = split_off(cluster, person, 4, TABLET)
     assert orders(cluster, person, of_ann, last) == [0, 3, 3]
+
+
+def test_what_a_profile_passed_on_before_it_became_part_of_another_is_not_folded() -> None:
+    cluster, person, _ = two()
+    here = partition_of(person.encode(), 2)
+    winner, again, of_ann = (_in(here, kind) for kind in ("user_id", "\0again", "\0ann"))
+    of_tablet = _in(1 - here, "\0tablet")
+
+    def run_here() -> None:
+        while here in cluster.waiting():
+            cluster.step(here)
+
+    # The tablet makes a profile, gets a watch there, and leaves that, too.
+    cluster.tell(winner, START_MS, "m:winner", [("user_id", "zoe")], event="Order")
+    cluster.part(person, of_tablet, TABLET, START_MS + 10, split_id(1))
+    cluster.tell(of_tablet, START_MS + 11, "m:watch", [("device", "watch")], event="Order")
+    cluster.run()
+    cluster.carry_out(cluster.under_way()[0])
+    cluster.run()
+    cluster.part(of_tablet, again, TABLET, START_MS + 12, split_id(2))
+    cluster.run()
+    cluster.carry_out(cluster.under_way()[0])
+    # Passed on, and on its way to the second, when the first and the third become part of another.
+    cluster.tell(person, START_MS + 13, "m:late", [ANN, TABLET], event="Order")
+    run_here()
+    for each in (person, again):
+        cluster.merge(winner, each, START_MS + 14)
+        run_here()
+    cluster.part(winner, of_ann, ANN, START_MS + 15, split_id(3))
+    run_here()
+    cluster.carry_out(next(each for each in cluster.under_way() if each.profile == winner))
+    cluster.run()
+    assert orders(cluster, winner, of_ann, of_tablet) == [4, 3, 1]
+
+
+def test_what_comes_back_behind_the_next_split_does_not_stand_for_what_came_before_it() -> None:
+    cluster, person, into = two()
+    of_phone = profile_id("\0split", "phone")
+    both = [ANN, TABLET]
+    cluster.part(person, into, TABLET, START_MS + 10, split_id(1))
+    cluster.send(into, envelope.merge(START_MS + 12, "m:link", person))
+    cluster.tell(person, START_MS + 11, "m:both", both, event="Order")  # goes on, and comes back by way of the redirect
+    cluster.step(partition_of(person.encode(), 2), 5)
+    cluster.send(person, envelope.absorb(START_MS + 12, "m:link", into))
+    cluster.tell(person, START_MS + 11, "m:both", both, event="Order")  # read again, when both were the profile's
+    cluster.part(person, of_phone, PHONE, START_MS + 13, split_id(2))
+    cluster.run()
+    while under_way := cluster.under_way():
+        cluster.carry_out(under_way[0])
+        cluster.run()
+    assert orders(cluster, person, of_phone) == [3, 3]
+
+
+def _in(partition: int, kind: str) -> str:
+    """A profile in a partition."""
+    names = (profile_id(kind, f"{kind}{place}") for place in range(20))
+    return next(each for each in names if partition_of(each.encode(), 2) == partition)
 
 
 def test_what_became_part_of_another_first_is_folded_from_what_it_took_along() -> None:
