@@ -2,17 +2,25 @@
 
 `ids` is [[type, value, added ms], …], `absorbed` [[profile, when ms, message id], …]. `w` is the offset of the last
 request that changed it: of two records of a profile the one with the higher `w` is the newer. `parted` is [[type,
-hash, new profile, when ms, id of the split], …], `apart` [[type, value, when ms], …], `origin` [profile, id of the
-split].
+hash, new profile, when ms, id of the split], …], `apart` [[type, value, when last ms, first out of which profile, when
+first ms], …], the last two since some version; `origin` [profile, id of the split].
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from app.identity.graph import Node, size_bytes
+from app.identity.graph import Apart, Node, size_bytes
 
 VERSION = 1
+
+
+class _Apart(msgspec.Struct, array_like=True):
+    kind: str
+    value: str
+    at_ms: int
+    first: str = ""
+    first_ms: int = 0
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -23,7 +31,7 @@ class _Record(msgspec.Struct, array_like=True):
     absorbed: list[tuple[str, int, str]]
     met: list[int]
     parted: list[tuple[str, bytes, str, int, str]] = []
-    apart: list[tuple[str, str, int]] = []
+    apart: list[_Apart] = []
     origin: tuple[str, ...] = ()
 
 
@@ -34,7 +42,7 @@ _decoder = msgspec.msgpack.Decoder(_Record)
 def encode(node: Node, w: int) -> bytes:
     """A profile's bytes."""
     ids = [(kind, value, added_ms) for (kind, value), added_ms in node.ids.items()]
-    apart = [(kind, value, at_ms) for (kind, value), at_ms in node.apart.items()]
+    apart = [_Apart(*identifier, each.at_ms, each.first, each.first_ms) for identifier, each in node.apart.items()]
     return _encoder.encode(
         _Record(VERSION, w, node.created, ids, node.absorbed, sorted(node.met), node.parted, apart, node.origin)
     )
@@ -51,7 +59,7 @@ def decode(data: bytes) -> tuple[Node, int]:
     if record.version != VERSION:
         raise ValueError(f"a profile of the graph in version {record.version}; this program reads {VERSION}")
     ids = {(kind, value): added_ms for kind, value, added_ms in record.ids}
-    apart = {(kind, value): at_ms for kind, value, at_ms in record.apart}
+    apart = {(each.kind, each.value): Apart(each.at_ms, each.first, each.first_ms) for each in record.apart}
     node = Node(
         record.created, ids, record.absorbed, set(record.met), sum(map(size_bytes, ids)), record.parted, apart,
         record.origin,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier, LinkRules
@@ -23,6 +24,20 @@ SPLITS_MAX = 500
 
 MERGE_ID_CHARS_MAX = 64
 """How much of a message's id is kept with a merge that it caused."""
+
+HEARD_MS = 3 * 86_400_000
+"""After a split, every resolver has heard of it. For as long the ids of messages are kept, too."""
+
+
+class Apart(NamedTuple):
+    """That an identifier was taken out of a profile."""
+
+    at_ms: int
+    """When last: nothing said up to then links it to any."""
+    first: str = ""
+    """The profile that it was taken out of first of all; empty where that was not kept."""
+    first_ms: int = 0
+    """When that was."""
 
 
 @dataclass(slots=True)
@@ -38,7 +53,7 @@ class Node:
         parted: (identifier's type, its hash, the profile that it has made, when, id of the split) of each identifier
             that was taken out of it, or of one in it. By the hash it is recognised when it comes back; its text is
             another person's, and is to go with them.
-        apart: Identifier → when it was taken out of another profile: nothing said up to then links it to any.
+        apart: Those of its identifiers that were ever taken out of a profile.
         origin: (profile, id of the split) of which it was taken; empty where a message made it.
     """
 
@@ -48,7 +63,7 @@ class Node:
     met: set[int] = field(default_factory=set)
     size_bytes: int = 0
     parted: list[tuple[str, bytes, str, int, str]] = field(default_factory=list)
-    apart: dict[Identifier, int] = field(default_factory=dict)
+    apart: dict[Identifier, Apart] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
 
     def reborn(self) -> dict[str, int]:
@@ -113,21 +128,25 @@ class Graph:
         self.created = created
         self.owners: dict[Identifier, str] = {}
         self.nodes: dict[str, Node] = {}
-        self.parents: dict[str, Node] = {}
-        """By the id of a profile that one of these was taken out of: what it is now, or what it has become part of."""
+        self.heirs: dict[str, str] = {}
+        """Profile → the one that it has become part of, or itself: of those that these were first taken out of."""
         self.spent: set[str] = set()
         """Ids of erased profiles, so far as they may be asked for."""
 
     def resolve(
-        self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int, said_ms: int | None = None
-    ) -> Resolution:
+        self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int, said_ms: int | None = None,
+        *, again: bool = False,
+    ) -> Resolution:  # fmt: skip
         """Decide, and be as if it had been done.
 
         Args:
             usable: At least one; from the strongest to the weakest.
             partition: Of `events.raw`; it will know all of the profile's identifiers.
             said_ms: When it was said that these identifiers are of one person; None for `at_ms`.
+            again: Whether the message may have been sent straight before, by who had not heard of a split.
         """
+        if (asked := self._to_be_asked(usable, at_ms, at_ms if said_ms is None else said_ms, again)) is not None:
+            return asked
         kept = self._linked(usable, at_ms if said_ms is None else said_ms)
         aside = Breach.FOR_GOOD if len(kept) == len(usable) else Breach.FOR_NOW
         while matched := self._matched(kept):
@@ -171,48 +190,57 @@ class Graph:
         into = str(profile_id("\0split", f"{self.created}:{kind}:{value}"))
         added_ms, size = node.ids.pop(identifier), size_bytes(identifier)
         node.size_bytes -= size
-        node.apart.pop(identifier, None)
+        before = node.apart.pop(identifier, None)
+        apart = before._replace(at_ms=at_ms) if before is not None else Apart(at_ms, profile, at_ms)
         node.parted.append((kind, identifier_hash(identifier), into, at_ms, split_id))
         self.nodes[into] = Node(
-            self.created, {identifier: added_ms}, met=node.met.copy(), size_bytes=size, apart={identifier: at_ms},
+            self.created, {identifier: added_ms}, met=node.met.copy(), size_bytes=size, apart={identifier: apart},
             origin=(profile, split_id),
         )  # fmt: skip
         self.owners[identifier] = into
         return into
 
-    def was_apart(self, usable: Iterable[Identifier]) -> bool:
-        """Whether any of them was ever taken out of a profile."""
-        owners = {self.owners[each] for each in usable if each in self.owners}
-        return any(self.nodes[profile].apart for profile in owners)
+    def apart_of(self, usable: Sequence[Identifier]) -> dict[Identifier, Apart]:
+        """Those of a message's identifiers that were ever taken out of a profile. Where it names but one, it makes no
+        difference to it: the message is whosever that is."""
+        if len(usable) < 2:
+            return {}
+        owners = ((each, self.owners.get(each)) for each in usable)
+        found = ((each, self.nodes[owner].apart.get(each)) for each, owner in owners if owner is not None)
+        return {each: apart for each, apart in found if apart is not None}
+
+    def _to_be_asked(self, usable: Sequence[Identifier], at_ms: int, said_ms: int, again: bool) -> Resolution | None:
+        """Which profile says whose a message is, since it may have had it, or have passed it on; None where the
+        message is only decided here.
+
+        One that was sent straight went to the profile of its strongest identifier, or what that has become part of,
+        when nobody of it had left yet. So every copy of it goes there, and by the order of that profile's records it is
+        the same one's.
+        """
+        apart = self.apart_of(usable)
+        is_old = any(said_ms <= each.at_ms for each in apart.values())
+        is_again = again and any(at_ms <= each.first_ms + HEARD_MS for each in apart.values())
+        if not (is_old or is_again) or any(each not in self.owners for each in usable):
+            return None
+        strongest = usable[0]
+        asked = apart[strongest].first if strongest in apart else self.owners[strongest]
+        while (heir := self.heirs.get(asked, asked)) != asked:
+            asked = heir
+        node = self.nodes.get(asked)
+        if node is None:
+            return None  # erased; or it was not kept which it was
+        gone = {hashed for _, hashed, *_ in node.parted}
+        named = tuple(each for each in usable if each in node.ids or (each in apart and identifier_hash(each) in gone))
+        return Resolution(asked, (), (), named, frozenset(), is_new=False, lasts=False)
 
     def _linked(self, usable: Sequence[Identifier], said_ms: int) -> list[Identifier]:
         """Those that a message links: what was said before one of them was taken out of a profile links it no more."""
-        apart: list[tuple[int, str]] = []
-        for each in usable:
-            owner = self.owners.get(each)
-            if owner is not None and said_ms <= (left_ms := self.nodes[owner].apart.get(each, -1)):
-                apart.append((left_ms, owner))
-        if not apart:
+        apart = self.apart_of(usable)
+        old = [(left.at_ms, self.owners[each]) for each, left in apart.items() if said_ms <= left.at_ms]
+        if not old:
             return list(usable)
-        # Decided again, when more of them have left, it is decided the same.
-        _, first = min(apart, key=lambda each: each[0])
-        first = self._first_to_leave(self.nodes[first], usable) or first
+        _, first = min(old)
         return [each for each in usable if self.owners.get(each, first) == first]
-
-    def _first_to_leave(self, taken: Node, usable: Sequence[Identifier]) -> str | None:
-        """Whose a message is since several of its identifiers have left one profile: that one passes it on to the first
-        of them, if it comes there. None where no such profile is known."""
-        while taken.origin and (left := self.parents.get(taken.origin[0])) is not None:
-            places = {hashed: place for place, (_, hashed, *_) in enumerate(left.parted)}
-            gone = [
-                (places[hashed], self.owners[each])
-                for each in usable
-                if (hashed := identifier_hash(each)) in places and each in self.owners and each not in left.ids
-            ]
-            if len(gone) > 1:
-                return min(gone)[1]
-            taken = left  # which may have been taken out of another
-        return None
 
     def _matched(self, usable: Sequence[Identifier]) -> list[str]:
         """The profiles that hold any of them, the oldest first."""
@@ -271,6 +299,7 @@ class Graph:
         node.apart |= gone.apart
         node.absorbed += [*gone.absorbed, (loser, at_ms, message_id[:MERGE_ID_CHARS_MAX])]
         self.owners.update(dict.fromkeys(gone.ids, winner))
+        self.heirs[loser] = winner
         return gone.ids
 
     def _breach(self, nodes: Sequence[Node], fresh: Sequence[Identifier], at_ms: int) -> Breach:

@@ -2,7 +2,8 @@
 
 | key | value |
 |---|---|
-| `type:value` | `{"profile"}`: whose that identifier is; nothing: nobody's any more |
+| `type:value` | `{"profile", "apart"}`: whose that identifier is, and whether it was ever taken out of a profile;
+nothing: nobody's any more |
 | U+001F, version of the rules, hash of a message's usable identifiers | `{"profile", "holds"}`: a verdict, where some
 were left aside: whose such a message is, and the places of those that are the profile's |
 | U+001E, hash of an identifier | `{}`: it is suppressed; nothing: it is not any more |
@@ -16,7 +17,7 @@ one identifier, and nothing else: so whoever is erased leaves nothing behind whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -45,6 +46,7 @@ class _Value(msgspec.Struct):
     profile: str = ""
     holds: list[int] = []
     upto: int = -1
+    apart: bool = False
 
 
 _decode = msgspec.json.Decoder(_Value).decode
@@ -61,10 +63,14 @@ def verdict_key(usable: Sequence[Identifier], version: str) -> bytes:
     return b"%b%b%b" % (_VERDICT, version.encode(), hashed)
 
 
-def of_profile(profile: str) -> Callable[[Identifier], OutRecord]:
-    """Makes records that say of an identifier that it is the profile's."""
-    value = orjson.dumps({"profile": profile})
-    return lambda identifier: (identifier_key(identifier), value, JSON_HEADERS)
+def of_profile(profile: str, apart: Collection[Identifier] = ()) -> Callable[[Identifier], OutRecord]:
+    """Makes records that say of an identifier that it is the profile's.
+
+    Args:
+        apart: Those that were ever taken out of one.
+    """
+    value, marked = orjson.dumps({"profile": profile}), orjson.dumps({"profile": profile, "apart": True})
+    return lambda identifier: (identifier_key(identifier), marked if identifier in apart else value, JSON_HEADERS)
 
 
 def verdict(usable: Sequence[Identifier], version: str, profile: str, holds: Sequence[Identifier]) -> OutRecord:
@@ -136,6 +142,8 @@ class Assignments:
         self._owners: dict[str, Owner] = {}
         self.front: dict[Identifier, Owner] = {}
         """Those that were loaded or assigned lately; what is not here may still be in the store."""
+        self.apart: set[Identifier] = set()
+        """Those of them that were ever taken out of a profile."""
         self.verdicts: dict[bytes, tuple[Owner, list[int]]] = {}
         """By key: whose messages with some usable identifiers are, and the places of those that are the profile's."""
         self._is_regulated = False
@@ -149,6 +157,7 @@ class Assignments:
     def reload(self) -> None:
         """Forget everything that is not in the state."""
         self.front.clear()
+        self.apart.clear()
         self.verdicts.clear()
         held = self._state.get(ANSWERED)
         self.answered = _decode(held).upto if held is not None else -1
@@ -169,6 +178,7 @@ class Assignments:
                 self._learn(key, _decode(value))
             else:
                 self.front.pop(_identifier(key), None)
+                self.apart.discard(_identifier(key))
                 work.facts.forgotten.append(key)
         self._state.push(work.writes)
         return work
@@ -207,6 +217,7 @@ class Assignments:
         """Before anything is loaded: what a batch has loaded stays until its end."""
         if len(self.front) + count > FRONT_MAX:
             self.front.clear()
+            self.apart.clear()
         if len(self.verdicts) + count > FRONT_MAX:
             self.verdicts.clear()
         if len(self._owners) + count > 2 * FRONT_MAX:
@@ -222,7 +233,9 @@ class Assignments:
             # A repeat after a crash of `link` may be of less than was answered before.
             self.answered = max(self.answered, value.upto)
         elif not key.startswith(_VERDICT):
-            self.front[_identifier(key)] = self._owner(value.profile)
+            identifier = _identifier(key)
+            self.front[identifier] = self._owner(value.profile)
+            (self.apart.add if value.apart else self.apart.discard)(identifier)
         elif key.startswith(self._version.encode(), 1):
             self.verdicts[key] = self._owner(value.profile), value.holds
 

@@ -8,6 +8,7 @@ each merge `absorb` to the winner and `merge` to the loser; the message itself, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import msgspec
 import orjson
@@ -118,10 +119,14 @@ class LinkStage:
         if asked.previous is not None:
             kind = "user_id" if ("user_id", asked.previous) in graph.owners else "anonymous_id"
             usable = with_previous(usable, (kind, asked.previous), graph.rules)
-        # What was said before somebody took it back must not count again, however late it comes.
-        said_ms = _said_ms(asked) if graph.was_apart(usable) else None
+        said_ms = None
+        if apart := graph.apart_of(usable):
+            if not self._is_first(batch, asked, usable):
+                return
+            # What was said before somebody took it back must not count again, however late it comes.
+            said_ms = _said_ms(asked)
         fresh = [each for each in usable if each not in graph.owners]
-        found = graph.resolve(usable, asked.at, asked.id, asked.partition, said_ms)
+        found = graph.resolve(usable, asked.at, asked.id, asked.partition, said_ms, again=asked.again)
         profile = found.profile
         key, target = self._target(profile)
         for loser in found.losers:
@@ -138,7 +143,7 @@ class LinkStage:
         work.emit(topic, target, (key, value, JSON_HEADERS))
         batch.note(found, offset)
         self._tell(batch, found)
-        if found.lasts and asked.previous is None:
+        if found.lasts and asked.previous is None and not apart:
             record = assignments.verdict(usable, self._version, profile, found.holds)
             work.emit_later(self._topics.identity_assignments, asked.partition, record)
         facts = work.facts
@@ -147,12 +152,25 @@ class LinkStage:
         facts.merged += len(found.losers)
         facts.aside += len(found.holds) < len(usable)
 
+    def _is_first(self, batch: _Batch, asked: links.Link, usable: Sequence[Identifier]) -> bool:
+        """Whether a message that names somebody who was ever taken out is decided for the first time. Once more it
+        would be decided by what has left since; and what was decided is in `profiles.in`."""
+        keys = link_state.decided_keys(asked.id, usable, asked.at)
+        held = self._state.get_many(keys)
+        if any(value is not None or key in batch.work.writes for key, value in zip(keys, held, strict=True)):
+            return False
+        batch.decided += 1
+        batch.newest_ms = max(batch.newest_ms, asked.at)
+        batch.work.writes[keys[0]] = b""
+        batch.changed_bytes += RECORD_BYTES
+        return True
+
     def _tell(self, batch: _Batch, found: Resolution) -> None:
         """Every partition that has met the profile learns what it does not know of it."""
         if not found.gained and not found.newcomers:
             return
         node, topic = batch.graph.nodes[found.profile], self._topics.identity_assignments
-        known = assignments.of_profile(found.profile)
+        known = assignments.of_profile(found.profile, node.apart)
         everything = [known(each) for each in node.ids] if found.newcomers else []
         news = [known(each) for each in found.gained] if len(node.met) > len(found.newcomers) else []
         for partition in sorted(node.met):
@@ -190,7 +208,7 @@ class LinkStage:
             waits_for = splitting.taken_of(asked.id)
             work.emit(topic, taken, (taken_key, envelope.absorb(at_ms, asked.id, waits_for), JSON_HEADERS))
             for partition in sorted(graph.nodes[into].met):
-                work.emit_later(told, partition, assignments.of_profile(into)(identifier))
+                work.emit_later(told, partition, assignments.of_profile(into, [identifier])(identifier))
             work.facts.created += 1
         work.writes[key] = msgspec.json.encode(answer)
 
@@ -212,6 +230,9 @@ class LinkStage:
         work, graph, meta = batch.work, batch.graph, self._meta
         for partition, upto in sorted(batch.answered.items()):
             work.emit_later(self._topics.identity_assignments, partition, assignments.answered(upto))
+        for key in islice(self._state.keys(link_state.DECIDED), 2 * batch.decided):
+            if link_state.is_old(key, batch.newest_ms):
+                work.writes[key] = None
         work.changelog.extend(work.writes.items())
         for loser, winner in batch.merged.items():
             work.writes[link_state.redirect_key(loser)] = winner.encode()
@@ -251,10 +272,12 @@ class _Batch:
         "answered",
         "changed",
         "changed_bytes",
+        "decided",
         "gained",
         "graph",
         "has_split",
         "merged",
+        "newest_ms",
         "regulator",
         "sizes",
         "work",
@@ -270,6 +293,10 @@ class _Batch:
         """Profile, living or merged → the offset of the last request that changed it."""
         self.changed_bytes = 0
         """About what they take up in the changelog."""
+        self.decided = 0
+        """How many messages are remembered as decided. Twice as many may be forgotten, if they are old enough."""
+        self.newest_ms = 0
+        """When the newest of them came."""
         self.sizes: dict[str, int] = {}
         self.gained: dict[Identifier, None] = {}
         self.merged: dict[str, str] = {}

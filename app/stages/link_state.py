@@ -11,19 +11,24 @@
 | `m|` | src_next, epoch, generation, profiles created, regulations decided | yes, last of each batch |
 | `m|rules` | the rules in force, JSON | when they change |
 | `k|` split | what became of a split that was asked for (`Answer`, JSON) | yes |
+| `d|` day, hash of a message | nothing: it has been decided, and names somebody who was ever taken out | yes |
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import msgspec
+import orjson
 
 from app.identity import codec, regulations
-from app.identity.graph import Graph, Node
+from app.identity.graph import Graph
 from app.identity.rules import Identifier, LinkRules
 from app.ids import profile_id
+from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.profiles.store import META, StateReader
 from app.stages.assignments import identifier_key
 from app.stages.restoring import StateWriter
@@ -36,6 +41,9 @@ SUPPRESSED = b"s|"
 SPENT = b"e|"
 RULES_KEY = META + b"rules"
 ANSWER = b"k|"
+DECIDED = b"d|"
+_DAY = struct.Struct(">I")
+_HASH_BYTES = 16
 
 
 class Answer(msgspec.Struct):
@@ -108,6 +116,19 @@ def answer_of(value: bytes | None) -> Answer:
     return msgspec.json.decode(value or b"", type=Answer)
 
 
+def decided_keys(message_id: str, usable: Sequence[Identifier], at_ms: int) -> list[bytes]:
+    """The key under which it is kept that a message was decided, and those under which it may be if it was said to have
+    come a day earlier or later."""
+    hashed = blake2b(orjson.dumps([message_id, usable]), digest_size=_HASH_BYTES).digest()
+    day = at_ms // DAY_MS
+    return [DECIDED + _DAY.pack(near) + hashed for near in (day, max(day - 1, 0), day + 1)]
+
+
+def is_old(key: bytes, at_ms: int) -> bool:
+    """Whether a decision need not be kept any longer."""
+    return _DAY.unpack_from(key, len(DECIDED))[0] < at_ms // DAY_MS - DAYS_KEPT  # type: ignore[no-any-return]
+
+
 def regulation_key(regulation: str) -> bytes:
     """The key of what was made of a regulation."""
     return REGULATION + regulation.encode()
@@ -139,25 +160,19 @@ def load(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) ->
     for profile, data in zip(profiles, nodes, strict=True):
         assert data is not None, f"the index names {profile}, which is not there"
         graph.nodes[profile], _ = codec.decode(data)
-    for node in list(graph.nodes.values()):
-        if node.apart:
-            _load_parents(graph, state, node)
+    left = (graph.nodes[graph.owners[each]].apart.get(each) for each in wanted if each in graph.owners)
+    for first in {apart.first for apart in left if apart is not None and apart.first}:
+        _load_heir(graph, state, first)
 
 
-def _load_parents(graph: Graph, state: StateReader, node: Node) -> None:
-    """Have what the profile is that one was taken out of, or what it has become part of, and so on; as far as that is
-    not erased. Each is older than the one before."""
-    while node.origin:
-        origin = now = node.origin[0]
-        while (winner := state.get(redirect_key(now))) is not None:
-            now = winner.decode()
-        found = graph.nodes.get(now)
-        if found is None:
-            data = state.get(node_key(now))
-            if data is None:
-                return
-            found, _ = codec.decode(data)
-        graph.parents[origin] = node = found
+def _load_heir(graph: Graph, state: StateReader, profile: str) -> None:
+    """Have what a profile is now, or what it has become part of; unless that is erased."""
+    heir = profile
+    while (winner := state.get(redirect_key(heir))) is not None:
+        heir = winner.decode()
+    graph.heirs[profile] = heir
+    if heir not in graph.nodes and (data := state.get(node_key(heir))) is not None:
+        graph.nodes[heir], _ = codec.decode(data)
 
 
 def load_spent(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:
@@ -224,7 +239,7 @@ def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None
                 drop(erased.encode())
                 writes[redirect_key(erased)] = None
                 writes[spent_key(erased)] = b""
-        elif (key == RULES_KEY or key.startswith(ANSWER)) and value is not None:
+        elif key.startswith(DECIDED) or (value is not None and (key == RULES_KEY or key.startswith(ANSWER))):
             writes[key] = value
         elif key == META and value is not None:
             before = held(META)

@@ -4,7 +4,7 @@
 |---|---|
 | link | `partition`, `offset`: where the message stands in `events.raw`; `at`: when that got it, ms; `id`, `type`,
 `name`: as in `profiles.in`; `ids`: its usable identifiers as [type, value], the strongest first; `previous`: an alias's
-previousId; `message`: as it came |
+previousId; `again`: whether it may have been passed on before; `message`: as it came |
 | rules | `rules`: what is in force from here on |
 | split | `id`: of the request, never used twice; `ids`: the one identifier that is to be taken out of its profile |
 | regulation | `id`; `type`: as in `app.identity.regulations`; `at`: when it was asked for, ms; `subject`: an identifier
@@ -37,6 +37,7 @@ class Link(msgspec.Struct, tag_field="kind", tag="link"):
     message: msgspec.Raw
     name: str | None = None
     previous: str | None = None
+    again: bool = False
 
 
 class RulesChange(msgspec.Struct, tag_field="kind", tag="rules"):
@@ -74,14 +75,17 @@ def decode(value: bytes | None) -> Body:
 
 def link(
     partition: int, offset: int, at_ms: int, id_: str, kind: str, name: str | None, ids: Sequence[Identifier],
-    previous: str | None, raw: bytes,
+    previous: str | None, raw: bytes, *, again: bool = False,
 ) -> bytes:  # fmt: skip
     """A link request's value; the message's own bytes go in as they came."""
     dumps = orjson.dumps
     return (
         b'{"kind":"link","partition":%d,"offset":%d,"at":%d,"id":%b,"type":"%b","name":%b,"ids":%b,"previous":%b,'
-        b'"message":%b}'
-    ) % (partition, offset, at_ms, dumps(id_), kind.encode(), dumps(name), dumps(ids), dumps(previous), raw)
+        b'%b"message":%b}'
+    ) % (
+        partition, offset, at_ms, dumps(id_), kind.encode(), dumps(name), dumps(ids), dumps(previous),
+        b'"again":true,' if again else b"", raw,
+    )  # fmt: skip
 
 
 def regulation(id_: str, kind: RegulationType, at_ms: int, subject: Identifier) -> bytes:

@@ -5,13 +5,16 @@ them do not count. Everything else is decided by `link`, which is one for all. U
 in common with such a message goes the same way behind it: so messages of one partition that share an identifier, or a
 profile, reach the profile in their order. A restart forgets who is waiting; order across it is not promised.
 
+A message of several identifiers, of which one was ever taken out of a profile, is decided by `link` whatever is known:
+read again, it could be another's by then. `link` decides it once.
+
 A message with a suppressed identifier is dropped, and counted. It leaves no dead letter, which would keep its data.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from app.errors import InvalidEvent, InvalidEventReason
 from app.events.codec import decode
@@ -36,13 +39,17 @@ class ResolveStage:
 
     Args:
         known: What the partition has been told by `link`; kept up to date by whoever reads `identity.assignments`.
+        read_next: Before that offset messages may have been passed on by somebody else.
     """
 
-    def __init__(self, topics: Topics, partition: int, rules: IdentityRules, known: Assignments) -> None:
+    def __init__(
+        self, topics: Topics, partition: int, rules: IdentityRules, known: Assignments, read_next: int = 0
+    ) -> None:
         self._topics = topics
         self._partition = partition
         self._identifiers = Identifiers(rules)
         self._known = known
+        self._read_next = read_next
         self._pending: dict[Identifier | bytes, int] = {}
         """Identifier or profile → the offset of the last message that touches it and went to `link`."""
         self._asked: deque[int] = deque()
@@ -97,6 +104,7 @@ class ResolveStage:
             work.outputs[self._topics.profiles_in, target] = forward[target]
         if requests:
             work.later[self._topics.identity_links, 0] = requests
+        self._read_next = max(self._read_next, work.src_next)
         work.facts.linked = len(requests)
         work.facts.newest_at_ms = max((one[1] for one in parsed), default=0)
         return work
@@ -104,7 +112,10 @@ class ResolveStage:
     def _request(self, one: _Parsed) -> bytes:
         record, at_ms, id_, kind, name, found, previous = one
         assert record.value is not None
-        return links.link(self._partition, record.offset, at_ms, id_, kind, name, found, previous, record.value)
+        return links.link(
+            self._partition, record.offset, at_ms, id_, kind, name, found, previous, record.value,
+            again=record.offset < self._read_next,
+        )  # fmt: skip
 
     def _parse(self, record: InRecord, now_ms: int, work: Work) -> _Parsed | None:
         try:
@@ -132,12 +143,12 @@ class ResolveStage:
 
     def _owners(self, parsed: Sequence[_Parsed]) -> list[tuple[Owner | None, list[Identifier]]]:
         """Whose each message is as far as is known, and which of its identifiers are that profile's."""
-        known, front = self._known, self._known.front
+        known, front, apart = self._known, self._known.front, self._known.apart
         owners: list[tuple[Owner | None, list[Identifier]]] = []
         unsure: list[int] = []
         for _, _, _, kind, _, found, _ in parsed:
             owner = _common(front, found) if kind != "alias" else None
-            if owner is None:
+            if owner is None or (apart and _may_part(apart, found)):
                 unsure.append(len(owners))
             owners.append((owner, found))
         if not unsure:
@@ -150,8 +161,9 @@ class ResolveStage:
                 owners[at] = _BARRED, []
             elif parsed[at][3] != "alias":
                 found = parsed[at][5]
-                owners[at] = _common(front, found), found
-                if owners[at][0] is None and len(found) > 1:
+                is_asked = _may_part(apart, found)
+                owners[at] = _common(front, found) if not is_asked else None, found
+                if owners[at][0] is None and len(found) > 1 and not is_asked:
                     several.append(at)
         if several:
             keys = known.load_verdicts(parsed[at][5] for at in several)
@@ -206,6 +218,11 @@ def _common(front: Mapping[Identifier, Owner], found: Sequence[Identifier]) -> O
             if front.get(each) != owner:
                 return None
     return owner
+
+
+def _may_part(apart: Set[Identifier], found: Sequence[Identifier]) -> bool:
+    """Whether `link` has to say whose a message is, even if all of its identifiers are one profile's."""
+    return len(found) > 1 and not apart.isdisjoint(found)
 
 
 def _touched(one: _Parsed) -> Sequence[Identifier]:

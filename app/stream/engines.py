@@ -74,8 +74,9 @@ class ResolveEngine:
 
     Args:
         known: Waits for what the partition knows.
-        start: Where the group stands in it. Asked of the broker, because a partition to which nothing new comes would
-            never say so by itself: it would seem to lag for ever, and hold up everybody's timers.
+        start: Where the group stands in it, and where it ends. Asked of the broker, because a partition to which
+            nothing new comes would never say so by itself: it would seem to lag for ever, and hold up everybody's
+            timers.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class ResolveEngine:
         clock: Clock,
         *,
         known: Callable[[], Awaitable[Assignments]],
-        start: Callable[[], Awaitable[int]],
+        start: Callable[[], Awaitable[tuple[int, int]]],
     ) -> None:
         self._topics = topics
         self._partition = partition
@@ -100,8 +101,10 @@ class ResolveEngine:
         """Whether `link` has let the last wait pass without an answer."""
 
     async def prepare(self) -> int | None:
-        self._stage = ResolveStage(self._topics, self._partition, self._rules, await self._known())
-        return await self._start()
+        known = await self._known()
+        start, end = await self._start()
+        self._stage = ResolveStage(self._topics, self._partition, self._rules, known, end)
+        return start
 
     def know(self, known: Assignments) -> None:
         """What the partition knows is in another store now."""

@@ -184,7 +184,7 @@ class Runtime:
         if tp.topic == topics.events_raw:
             resolver = self.knowledge.resolvers[partition] = ResolveEngine(
                 topics, partition, self.rules, self.clock,
-                known=lambda: self.knowledge.whole(partition), start=lambda: self._start_of(tp),
+                known=lambda: self.knowledge.whole(partition), start=lambda: self._span_of(tp),
             )  # fmt: skip
             return resolver
         if tp.topic == topics.identity_assignments:
@@ -312,12 +312,14 @@ class Runtime:
         restoring = [lane.name for lane in self.lanes.all().values() if not lane.ready.is_set()]
         return f"restoring {', '.join(restoring)}" if restoring else ""
 
-    async def _start_of(self, tp: TP) -> int:
-        """The offset from which the group reads a partition; what is before its first record has been deleted."""
+    async def _span_of(self, tp: TP) -> tuple[int, int]:
+        """The offset from which the group reads a partition, and its end; what is before its first record has been
+        deleted."""
         place = (tp.topic, tp.partition)
         committed = await self.admin.committed(stream_group(self.topics), [place])
         starts = await self.admin.beginning_offsets([place])
-        return max(committed[place] or 0, starts[place])
+        ends = await self.admin.end_offsets([place])
+        return max(committed[place] or 0, starts[place]), ends[place]
 
     async def _beat(self, watchdog: Watchdog) -> None:
         while True:

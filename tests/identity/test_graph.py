@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.identity import codec
-from app.identity.graph import MERGE_ID_CHARS_MAX, NODE_BYTES_MAX, Graph, Node
+from app.identity.graph import MERGE_ID_CHARS_MAX, NODE_BYTES_MAX, Apart, Graph, Node
 from app.identity.regulations import identifier_hash
 from app.identity.rules import DAY_MS, Identifier, Limit, LinkRules
 
@@ -136,7 +136,7 @@ def test_a_split_gives_a_profile_of_its_own_and_a_journal_of_it() -> None:
     assert graph.owners == {("user_id", "u"): profile, a: into}
     node, new = graph.nodes[profile], graph.nodes[into]
     assert (node.ids, node.parted) == ({("user_id", "u"): 5}, [("anonymous_id", identifier_hash(a), into, 9, "spl_1")])
-    assert (new.ids, new.apart, new.origin, new.met) == ({a: 5}, {a: 9}, (profile, "spl_1"), {3})
+    assert (new.ids, new.apart, new.origin, new.met) == ({a: 5}, {a: Apart(9, profile, 9)}, (profile, "spl_1"), {3})
     assert (node.size_bytes, new.size_bytes) == (codec.decode(codec.encode(node, 1))[0].size_bytes, 16 + 12 + 1)
     assert codec.decode(codec.encode(new, 9)) == (new, 9)
     assert codec.decode(codec.encode(node, 9)) == (node, 9)
@@ -149,15 +149,17 @@ def test_what_was_said_before_a_split_links_nothing() -> None:
     into = graph.split(both[1], 9, "spl_1")
     for said_ms in (0, 9):
         found = graph.resolve(both, 20, "m", 0, said_ms)
-        assert (found.profile, found.losers, found.holds, found.lasts) == (into, (), (both[1],), False)
+        # The profile passes it on.
+        assert (found.profile, found.losers, found.holds, found.lasts) == (profile, (), tuple(both), False)
     # What nobody knows goes with the one that left.
     found = graph.resolve([*both, *anonymous("new")], 20, "m", 0, 9)
     assert (found.profile, found.gained) == (into, tuple(anonymous("new")))
     found = graph.resolve(both, 20, "m", 0, 10)
     assert (found.profile, found.losers) == (profile, (into,))
-    assert graph.nodes[profile].apart == {both[1]: 9}
+    assert graph.nodes[profile].apart == {both[1]: Apart(9, profile, 9)}
     # Out of a profile that it came back to: the newer split counts.
-    graph.split(both[1], 30, "spl_2")
+    again = graph.split(both[1], 30, "spl_2")
+    assert graph.nodes[again].apart == {both[1]: Apart(30, profile, 9)}
     assert graph.resolve(both, 20, "m", 0).losers == ()
 
 

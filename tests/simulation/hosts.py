@@ -179,7 +179,8 @@ class ResolveHost(SimpleResolveHost):
         self.feeder = feeder
 
     def start(self) -> None:
-        self.stage = ResolveStage(TOPICS, self.partition, self.feeder.rules, self.feeder.known)
+        read_next = self.cluster.log.end(self.topic, self.partition)
+        self.stage = ResolveStage(TOPICS, self.partition, self.feeder.rules, self.feeder.known, read_next)
 
     def process(self, records: Sequence[Record]) -> Work:
         work = super().process(records)

@@ -302,28 +302,23 @@ class _Checked:
 
     def _check_counts(self) -> None:
         """Of whom no regulation has touched, every order is counted once, by whichever of his profiles, however often
-        he was split. Where a resolver is killed, a message that names several may be read twice, before and after two
-        of them have left, and be counted by both."""
+        he was split, and whoever was killed in between."""
         sent: dict[int, set[str]] = defaultdict(set)
         for record in self.world.received:
             message = orjson.loads(record.value or b"")
             if message.get("event") == "Order":
                 sent[_person_of(message)].add(message["messageId"])
         counted: Counter[int] = Counter()
-        splits: Counter[int] = Counter()
         for profile, node in self.graph.nodes.items():
             who = {_person(text) for _, text in node.ids}
             assert len(who) == 1, f"{profile} is {who}"
             (only,) = who
-            splits[only] += len(node.parted)
             if profile in self.users:
                 counted[only] += self.users[profile].emitted.get("orders") or 0
         for who, orders in sent.items():
             if who not in self.made.regulated:
-                twice = self.world.resolve_crashes and splits[who] > 1 and counted[who] > len(orders)
-                assert twice or counted[who] == len(orders), (
-                    f"of {who} {counted[who]} orders are counted instead of {len(orders)}"
-                )
+                found = counted[who]
+                assert found == len(orders), f"of {who} {found} orders are counted instead of {len(orders)}"
 
     def _check_oracle(self) -> Counter[str]:
         """Whom no split and no regulation has touched, and accounts of none but these, and of whom nothing is left."""

@@ -114,3 +114,15 @@ def test_a_verdict_of_an_erased_profile_is_void() -> None:
         take(known, assignments.erased(ANN if ours else BOB))
         (key,) = known.load_verdicts([usable])
         assert (key in known.verdicts) == (not ours)
+
+
+def test_who_was_ever_taken_out_is_known_for_as_long_as_it_is_somebody_s() -> None:
+    store = SimStore()
+    known = Assignments(Overlay(store), VERSION, 4)
+    store.write(take(known, *map(of_profile(ANN, [A]), (A, E))).writes, 8)
+    assert known.apart == {A}
+    known = Assignments(Overlay(store), VERSION, 4)
+    known.load([A, E])
+    assert known.apart == {A}
+    take(known, assignments.forgotten(A))
+    assert known.apart == set()

@@ -6,10 +6,14 @@ import orjson
 import pytest
 
 from app.activation.wire import iso
+from app.identity.graph import HEARD_MS
+from app.identity.regulations import RegulationType
 from app.ids import profile_id
+from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.stages import link_state, links
 from app.stages.records import Work
 from app.stages.splitting import taken_of
+from tests.simulation.store import SimStore
 from tests.stages.test_link import AT_MS, Rig, anonymous, profiles_in, request, told, user
 
 ID, OTHER = f"spl_{1:024x}", f"spl_{2:024x}"
@@ -25,9 +29,19 @@ def answer(rig: Rig, id_: str) -> link_state.Answer:
     return link_state.answer_of(rig.store.get(link_state.answer_key(id_)))
 
 
-def said(partition: int, at_ms: int, *, timestamp: str | None = None, offset: int = 50) -> bytes:
+def said(
+    partition: int, at_ms: int, *, timestamp: str | None = None, id_: str = "m:both", again: bool = False
+) -> bytes:
     message = orjson.dumps({"timestamp": timestamp} if timestamp is not None else {})
-    return links.link(partition, offset, at_ms, "m:again", "track", "Seen", [ANN, PHONE], None, message)
+    return links.link(partition, 50, at_ms, id_, "track", "Seen", [ANN, PHONE], None, message, again=again)
+
+
+def events(work: Work) -> list[tuple[str, list[list[str]]]]:
+    """(profile, identifiers) of each message that was decided."""
+    return [(profile, body["ids"]) for profile, body in profiles_in(work) if body["kind"] == "event"]
+
+
+BOTH = [list(ANN), list(PHONE)]
 
 
 def two() -> Rig:
@@ -50,7 +64,7 @@ def test_an_identifier_makes_a_profile_and_whoever_met_it_is_told() -> None:
             (into, {"kind": "absorb", "at": AT_MS, "id": ID, "loser": taken_of(ID)}),
         ]
     )
-    assert told(work) == {p: [(b"anonymous_id:phone", {"profile": into})] for p in (1, 3)}
+    assert told(work) == {p: [(b"anonymous_id:phone", {"profile": into, "apart": True})] for p in (1, 3)}
     assert rig.store.get(b"i|anonymous_id:phone") == into.encode()
     assert rig.store.get(b"i|user_id:ann") == PROFILE.encode()
     assert into not in (PROFILE, profile_id(*PHONE))
@@ -84,15 +98,15 @@ def test_no_id_is_given_twice() -> None:
     assert answer(rig, ID).into != answer(rig, OTHER).into
 
 
-def test_what_was_said_before_links_nothing_and_is_the_others() -> None:
+def test_what_was_said_before_links_nothing_and_the_profile_says_whose_it_is() -> None:
     rig = two()
     split(rig, (ID, PHONE))
-    into = answer(rig, ID).into
     before = iso(AT_MS - 1)
-    for at_ms, timestamp in ((AT_MS, None), (AT_MS - 5, None), (AT_MS + 10_000, before)):
-        work = rig.take(said(2, at_ms, timestamp=timestamp))
-        ((profile, body),) = profiles_in(work)
-        assert (profile, body["kind"], body["ids"]) == (into, "event", [list(PHONE)])
+    for number, (at_ms, timestamp) in enumerate(((AT_MS, None), (AT_MS - 5, None), (AT_MS + 10_000, before))):
+        work = rig.take(said(2, at_ms, timestamp=timestamp, id_=f"m:{number}"))
+        assert [(profile, body["kind"], body["ids"]) for profile, body in profiles_in(work)] == [
+            (PROFILE, "event", BOTH)
+        ]
         assert not any(key is not None and key.startswith(b"\x1f") for key, _ in told(work)[2]), "no verdict of it"
 
 
@@ -104,8 +118,7 @@ def test_what_is_said_later_links_them_again() -> None:
     kinds = {(profile, body["kind"]) for profile, body in profiles_in(work)}
     assert kinds == {(PROFILE, "absorb"), (into, "merge"), (PROFILE, "event")}
     # And what is older still is the one profile's.
-    ((profile, body),) = profiles_in(rig.take(said(2, AT_MS - 5)))
-    assert (profile, len(body["ids"])) == (PROFILE, 2)
+    assert events(rig.take(said(2, AT_MS - 5, id_="m:older"))) == [(PROFILE, BOTH)]
 
 
 def test_nothing_is_decided_behind_a_split_before_it_is_where_it_belongs() -> None:
@@ -138,43 +151,89 @@ def test_what_is_no_request() -> None:
 
 @pytest.mark.parametrize("first", [ANN, PHONE])
 @pytest.mark.parametrize("is_merged", [False, True])
-def test_a_message_that_is_read_again_goes_with_the_first_of_them_to_leave(
-    first: tuple[str, str], is_merged: bool
-) -> None:
-    """As the profile passes it on, which is sent it by whoever has not heard of either split."""
+def test_the_profile_that_both_have_left_says_whose_a_message_is(first: tuple[str, str], is_merged: bool) -> None:
+    """Or what it has become part of: whoever has not heard of either split has sent it there before."""
     rig = Rig()
     rig.take(request(user("zoe")), request(ANN, PHONE, anonymous("tv")))
-    other = PHONE if first == ANN else ANN
     split(rig, (ID, first))
-    split(rig, (OTHER, other))
-    if is_merged:  # what they were taken out of is part of an older one now
+    split(rig, (OTHER, PHONE if first == ANN else ANN))
+    asked = PROFILE
+    if is_merged:
         rig.take(links.link(1, 60, AT_MS + 5, "m:5", "track", "Seen", [user("zoe"), anonymous("tv")], None, b"{}"))
-    work = rig.take(said(1, AT_MS))
-    ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
-    assert (profile, body["ids"]) == (answer(rig, ID).into, [list(first)])
+        asked = profile_id(*user("zoe"))
+    assert events(rig.take(said(1, AT_MS))) == [(asked, BOTH)]
 
 
-def test_it_goes_so_where_one_of_them_has_left_once_more() -> None:
+@pytest.mark.parametrize("is_last", [True, False])
+def test_it_is_the_first_that_they_ever_left(is_last: bool) -> None:
     rig = Rig()
     rig.take(request(ANN, PHONE, anonymous("tv")))
     split(rig, (ID, PHONE))
     split(rig, (OTHER, ANN))
     rig.take(links.link(1, 60, AT_MS + 5, "m:5", "track", "Seen", [ANN, anonymous("car")], None, b"{}"))
+    rig.at_ms = AT_MS + 10
     split(rig, (f"spl_{3:024x}", ANN))
-    work = rig.take(said(1, AT_MS))
-    ((profile, body),) = [(profile, body) for profile, body in profiles_in(work) if body["kind"] == "event"]
-    assert (profile, body["ids"]) == (answer(rig, ID).into, [list(PHONE)])
+    # Read again, it may have gone there straight, however new it is.
+    asked = said(1, AT_MS) if is_last else said(1, AT_MS + 20, again=True)
+    assert events(rig.take(asked)) == [(PROFILE, BOTH)]
 
 
-def test_it_is_decided_again_as_it_was_when_another_has_left_and_come_back() -> None:
+def test_who_left_more_than_days_ago_is_linked_by_what_is_read_again() -> None:
+    rig = two()
+    split(rig, (ID, PHONE))
+    into = answer(rig, ID).into
+    late_ms = AT_MS + HEARD_MS
+    assert events(rig.take(said(2, late_ms, again=True, id_="m:1"))) == [(PROFILE, BOTH)]
+    kinds = {(profile, body["kind"]) for profile, body in profiles_in(rig.take(said(2, late_ms + 1, again=True)))}
+    assert kinds == {(PROFILE, "absorb"), (into, "merge"), (PROFILE, "event")}
+
+
+def test_who_became_somebody_else_s_is_not_asked_for_there() -> None:
+    """What was taken out, erased, and is another's now has nothing to do with where it had been."""
     rig = Rig()
     rig.take(request(ANN, PHONE, anonymous("tv")))
     split(rig, (ID, PHONE))
-    first = rig.take(said(1, AT_MS))
+    split(rig, (OTHER, ANN))
+    rig.take(links.regulation("reg_1", RegulationType.DELETE_ONLY, AT_MS, PHONE))
+    rig.take(request(user("bo"), PHONE))
+    assert events(rig.take(said(1, AT_MS))) == [(PROFILE, [list(ANN)])]
+
+
+def test_where_what_they_left_is_erased_it_is_decided_as_ever() -> None:
+    rig = Rig()
+    rig.take(request(ANN, PHONE, anonymous("tv")))
+    split(rig, (ID, PHONE))
     rig.at_ms = AT_MS + 10
     split(rig, (OTHER, ANN))
-    rig.take(links.link(1, 60, AT_MS + 20, "m:20", "track", "Seen", [ANN, anonymous("tv")], None, b"{}"))
-    again = rig.take(said(1, AT_MS))
-    for work in (first, again):
-        events = [(profile, body["ids"]) for profile, body in profiles_in(work) if body["kind"] == "event"]
-        assert events == [(answer(rig, ID).into, [list(PHONE)])]
+    rig.take(links.regulation("reg_1", RegulationType.DELETE_ONLY, AT_MS, anonymous("tv")))
+    into = answer(rig, ID).into
+    assert events(rig.take(said(1, AT_MS))) == [(into, [list(PHONE)])]
+
+
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_a_message_of_who_was_taken_out_is_decided_once(is_restored: bool) -> None:
+    rig = two()
+    split(rig, (ID, PHONE))
+    assert len(events(rig.take(said(2, AT_MS + 1), said(2, AT_MS + 1, again=True)))) == 1
+    rig.at_ms = AT_MS + 10
+    split(rig, (OTHER, ANN))
+    if is_restored:
+        other = Rig()
+        link_state.apply(other.store, rig.changelog, len(rig.changelog) - 1)
+        assert other.store.data == rig.store.data
+        other.stage.reload()
+        other.offset, rig = rig.offset, other
+    again = rig.take(said(2, AT_MS + 1, again=True))
+    assert (again.outputs, told(again)) == ({}, {2: [(b"\0answered", {"upto": 50})]})
+
+
+def test_what_was_decided_long_ago_is_forgotten() -> None:
+    rig = two()
+    split(rig, (ID, PHONE))
+    for number in range(20):
+        rig.take(said(2, AT_MS + number // 2 * DAY_MS, id_=f"m:{number}"))
+    kept = [key for key in rig.store.data if key.startswith(link_state.DECIDED)]
+    assert len(kept) == 2 * (DAYS_KEPT + 1)
+    restored = SimStore()
+    link_state.apply(restored, rig.changelog, len(rig.changelog) - 1)
+    assert restored.data == rig.store.data

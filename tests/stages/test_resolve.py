@@ -258,3 +258,26 @@ def test_whoever_is_suppressed_is_dropped_by_any_name_and_leaves_no_dead_letter(
     assert [key for key, _ in straight(rig.take({"userId": "bob"}))] == [BOB.encode()]
     rig.told(*map(assignments.lifted, hashes))
     assert [each["ids"] for each in asked(rig.take({"userId": "ann"}))] == [[["user_id", "ann"]]]
+
+
+def test_who_was_ever_taken_out_is_decided_by_link_where_it_is_named_with_others() -> None:
+    rig = Rig()
+    ann, phone, tv = ("user_id", "ann"), ("anonymous_id", "phone"), ("anonymous_id", "tv")
+    rig.told(*map(assignments.of_profile(ANN, [phone]), (ann, phone, tv)))
+    both, alone = {"userId": "ann", "anonymousId": "phone"}, {"anonymousId": "phone"}
+    work = rig.take(alone, {"userId": "ann", "anonymousId": "tv"}, both)
+    assert [body["ids"] for _, body in straight(work)] == [[list(phone)], [list(ann), list(tv)]]
+    assert [each["ids"] for each in asked(work)] == [[list(ann), list(phone)]]
+    # A verdict of them is older than that.
+    usable = [ann, phone]
+    rig.told(assignments.verdict(usable, VERSION, ANN, usable[:1]), assignments.answered(12))
+    assert len(asked(rig.take(both))) == 1
+
+
+def test_link_is_told_what_may_have_been_passed_on_before() -> None:
+    rig = Rig()
+    rig.stage = ResolveStage(TOPICS, 2, RULES, rig.known, 11)
+    message = {"userId": "ann"}
+    assert [each.get("again", False) for each in asked(rig.take(message, message))] == [True, False]
+    rig.offset = 11  # the batch failed, and is computed again
+    assert [each.get("again", False) for each in asked(rig.take(message, message))] == [True, False]

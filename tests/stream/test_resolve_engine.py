@@ -34,8 +34,8 @@ class Rig:
     async def _known(self) -> Assignments:
         return self.known
 
-    async def _start(self) -> int:
-        return 0
+    async def _start(self) -> tuple[int, int]:
+        return 0, 0
 
     def take(self, count: int) -> None:
         values = [orjson.dumps({"type": "page", "userId": f"u{self.next + at}"}) for at in range(count)]
