@@ -251,6 +251,30 @@ def test_what_a_profile_passed_on_before_it_became_part_of_another_is_not_folded
     assert orders(cluster, winner, of_ann, of_tablet) == [4, 3, 1]
 
 
+def test_what_waits_already_when_it_comes_by_whom_it_went_to_counts_once() -> None:
+    cluster, person, _ = two()
+    here = partition_of(person.encode(), 2)
+    winner, other, of_tablet = _in(here, "user_id"), profile_id("user_id", "dan"), _in(1 - here, "\0tablet")
+    cluster.part(person, of_tablet, TABLET, START_MS + 10, split_id(1))
+    cluster.run()
+    cluster.carry_out(cluster.under_way()[0])
+    cluster.run()
+    # All become one, and that waits for somebody else, too. One copy goes by way of whom the tablet had made, one comes
+    # straight, and it is told what had been passed on between the two.
+    cluster.send(of_tablet, envelope.merge(START_MS + 12, "m:link", winner))
+    cluster.tell(person, START_MS + 11, "m:late", [ANN, TABLET], event="Order")
+    for each in (of_tablet, other, person):
+        cluster.send(winner, envelope.absorb(START_MS + 12, "m:link", each))
+    cluster.tell(winner, START_MS + 11, "m:late", [ANN, TABLET], event="Order")
+    cluster.send(person, envelope.merge(START_MS + 12, "m:link", winner))
+    while here in cluster.waiting():
+        cluster.step(here)
+    cluster.run()
+    cluster.send(other, envelope.merge(START_MS + 12, "m:link", winner))
+    cluster.run()
+    assert orders(cluster, winner) == [6]
+
+
 def test_what_comes_back_behind_the_next_split_does_not_stand_for_what_came_before_it() -> None:
     cluster, person, into = two()
     of_phone = profile_id("\0split", "phone")
