@@ -12,11 +12,12 @@ from random import Random
 import orjson
 
 from app.definitions.model import Catalog, Definition
-from app.identity.rules import IdentityRules
+from app.identity.rules import Identifier, IdentityRules
 from app.stages import links
 from tests.simulation import regulated
+from tests.simulation.hosts import TOPICS, Host
 from tests.simulation.regulated import DAY_MS, HOUR_MS, PARTITIONS, START_MS, names_of
-from tests.simulation.stories import StoryWorld, profiles_of
+from tests.simulation.stories import StoryWorld, profiles_of, under_way
 from tests.simulation.world import Arrival, Faults, Group
 
 CATALOG = Catalog(
@@ -65,13 +66,65 @@ def run_parted(seed: int) -> Counter[str]:
     world._to_send, world.stages = {}, []
     try:
         world.run()
-        return _check(world)
+        return check(world)
     except Exception as error:
         error.add_note(f"replay with: SEED={seed} python -m pytest tests/simulation -k one_parted")
         raise
 
 
-def _check(world: StoryWorld) -> Counter[str]:
+class Told(StoryWorld):
+    """A world in which everything comes to rest after each thing that happens; what resolvers have read is never
+    committed, so who is killed reads all of it again."""
+
+    def __init__(self) -> None:
+        super().__init__(0, CATALOG, [], START_MS, partitions=PARTITIONS, rules=IdentityRules())
+        self._to_send, self.stages = {}, []
+        self.splits = 0
+        self.hears = True
+        """Whether resolvers hear what `link` tells them."""
+        self._rest()
+
+    def say(self, id_: str, **fields: object) -> None:
+        """An order."""
+        body = {"messageId": id_, "type": "track", "event": "Order", "properties": {"note": id_}, **fields}
+        self.now_ms += 1_000
+        offset = self.log.append(TOPICS.events_raw, 0, None, orjson.dumps(body), self.now_ms)
+        self.received.append(self.log.partitions[TOPICS.events_raw, 0][offset])
+        self._rest()
+
+    def split(self, identifier: Identifier) -> None:
+        """An identifier leaves its profile."""
+        self.splits += 1
+        self.now_ms += 1_000
+        self.log.append(TOPICS.identity_links, 0, None, links.split(f"spl_{self.splits:024x}", identifier), self.now_ms)
+        self._rest()
+
+    def kill_resolvers(self) -> None:
+        self._kill([*self.feeders, *self.resolvers])
+        self._rest()
+
+    def _rest(self) -> None:
+        while any(self._go_on(host) for host in self.hosts):
+            pass
+        for host in self.computers:
+            for split in list(under_way(host)):
+                for _ in range(3):  # the fold, and its two results
+                    self._carry_out(host, split)
+                self._rest()
+
+    def _go_on(self, host: Host) -> bool:
+        if not host.has_more or (host in self.feeders and not self.hears):
+            return False
+        host.begin(1_000)
+        while host.running:
+            host.carry_on()
+        if host not in self.resolvers:
+            host.committed = host.committable
+        return True
+
+
+def check(world: StoryWorld) -> Counter[str]:
+    """That each message counts with one profile; gives how often what came out."""
     bodies = (orjson.loads(record.value or b"") for record in world.received)
     sent = {body["properties"]["note"] for body in bodies if body.get("event") == "Order"}
     graph, users = world.remains().identity(), profiles_of(world.computers)

@@ -139,7 +139,7 @@ class StoryWorld(World):
     def _steps(self) -> list[Callable[[], None]]:
         steps = super()._steps()
         for host in self.computers:
-            for split in _under_way(host):
+            for split in under_way(host):
                 left = self._to_send.get((id(host.stage), split.id))
                 if left is None or left:
                     steps.append(lambda host=host, split=split: self._carry_out(host, split))
@@ -160,7 +160,8 @@ class StoryWorld(World):
             self.log.append(TOPICS.profiles_in, partition_of(key, self.partitions), key, value, self.now_ms)
 
 
-def _under_way(host: ComputeHost) -> Iterator[UnderWay]:
+def under_way(host: ComputeHost) -> Iterator[UnderWay]:
+    """The splits that a partition has to carry out."""
     for key in host.store.keys(SPLIT):
         split = UnderWay.decode(host.store.data[key])
         data = host.store.data.get(PROFILE + split.profile.encode())
@@ -221,7 +222,7 @@ class _Checked:
         for host in (*world.computers, *world.accounts):
             check_store_of(host)
             assert not list(host.store.keys(WAITING))
-            assert not list(_under_way(host))
+            assert not list(under_way(host))
         return Counter(
             regulations=len(found), erased=sum(held.erased for held in profiles_of(world.computers).values()),
             splits=sum(bool(node.origin) for node in self.graph.nodes.values()), kills=world.crashes,
