@@ -26,7 +26,8 @@ from app.settings import Settings
 from app.stages import link_state, links
 from app.stages.envelope import Import, decode
 from app.stages.link_state import Answer
-from app.stages.splitting import left_of, taken_of
+from app.stages.splitting import taken_of
+from app.stages.under_way import left_of
 from app.stream.lookup import Found, look_up
 from app.stream.refolding import LogFold, refold
 from app.topics import JSON_HEADERS, Topics, partition_of, stream_group

@@ -173,6 +173,12 @@ MERGED = _counter(
     "Profiles that have become part of another.",
     "A sudden rise: a value that many share is taken for an identifier; block it (identity.blocked).",
 )
+RECOUNTED = _counter(
+    "profiles_recounted_total",
+    (),
+    "Merges that waited for the log to be read, because both profiles had counted a message of the same id.",
+    "A large share of headwater_profiles_merged_total: a client gives several messages one messageId; mend it there.",
+)
 SET_ASIDE = _counter(
     "identifiers_set_aside_total",
     (),

@@ -81,9 +81,10 @@ def _merging(profile: Profile) -> list[Any] | None:
         return None
     parked = [[each.offset, each.repeat, each.value] for each in held.parked]
     mine = [held.redirect, held.absorbed, held.waiting, parked, held.pieces, held.paused_due]
-    if not (held.parted or held.is_parting or held.passed):
+    if not (held.parted or held.is_parting or held.passed or held.since):
         return mine
-    return [*mine, held.parted, held.is_parting, held.may_return, *([held.passed] if held.passed else [])]
+    rest = [held.passed, held.since] if held.since else [held.passed] if held.passed else []
+    return [*mine, held.parted, held.is_parting, held.may_return, *rest]
 
 
 def _accounts(profile: Profile) -> list[Any]:

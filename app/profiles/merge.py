@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.profiles.belonging import Belonging
 from app.profiles.cells import CellKind
 from app.profiles.state import Cell, Profile, is_later
 
@@ -36,6 +37,30 @@ def merge(winner: Profile, loser: Profile, kinds: Mapping[str, CellKind], now_ms
     winner.clock = now_ms
     flips = [kinds[cell_id].next_flip_ms(held, now_ms) for cell_id, held in winner.cells.items()]
     winner.armed_due = min(filter(None, flips), default=0)
+
+
+def recounted(winner: Profile, loser: Profile, both: Profile) -> None:
+    """What two profiles that become one have counted together, for some cells: these take the place of both's.
+
+    Args:
+        both: Has those cells; None where nothing is left of one. Not used any more.
+    """
+    _replace(winner.cells, loser.cells, both.cells)
+    if both.belonging is None:
+        return
+    winner.belonging = winner.belonging or Belonging()
+    loser.belonging = loser.belonging or Belonging()
+    for tag, cells in both.belonging.cells.items():
+        _replace(winner.belonging.cells.setdefault(tag, {}), loser.belonging.cells.get(tag, {}), cells)
+
+
+def _replace(ours: dict[str, Cell], theirs: dict[str, Cell], both: Mapping[str, Cell]) -> None:
+    for cell_id, cell in both.items():
+        theirs.pop(cell_id, None)
+        if cell is None:
+            ours.pop(cell_id, None)
+        else:
+            ours[cell_id] = cell
 
 
 def _cells(

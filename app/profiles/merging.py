@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from app.identity.regulations import identifier_hash
@@ -19,6 +19,11 @@ class Parked:
     """Whether its message had been applied before it came."""
     value: bytes
     """The record's."""
+
+
+def later(one: Mapping[bytes, int], other: Mapping[bytes, int]) -> dict[bytes, int]:
+    """Of both, what is later of each."""
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in (*one, *other)}
 
 
 @dataclass(slots=True)
@@ -53,6 +58,10 @@ class Merging:
     are remembered as seen, but have not been here: where the two become one meanwhile, they come back and count. With
     a profile that becomes part of another they go along, for under its name they are in the log."""
 
+    since: dict[bytes, int] = field(default_factory=dict)
+    """An identifier's hash → ms, of those that had left, were erased, and are here again as new ones: what was said of
+    them before that is never folded again."""
+
     def add(self, loser: str, theirs: Merging | None, ids: Collection[Identifier]) -> None:
         """A profile has become part of this one, and with it what was part of that, or is still on its way to it.
 
@@ -66,6 +75,7 @@ class Merging:
             self.waiting += [each for each in theirs.waiting if each not in self.waiting]
             found += theirs.parted.items()
             self.passed |= theirs.passed
+            self.since = later(self.since, theirs.since)
         self.waiting = [each for each in self.waiting if each not in self.absorbed]
         here = {identifier_hash(each) for each in ids} if found else set()
         # Of two the later is the one to go by: it wins as the last of its key.
@@ -74,6 +84,12 @@ class Merging:
         for each, left in found:
             self.parted.pop(each, None)
             self.parted[each] = left
+
+    def remains(self) -> Merging:
+        """What another profile has to know of it, once this one is part of that."""
+        return Merging(
+            absorbed=self.absorbed, waiting=self.waiting, parted=self.parted, passed=self.passed, since=self.since
+        )  # fmt: skip
 
     def pass_on(self, hashed: bytes, day: int, oldest_day: int) -> None:
         """A message goes on to whom its identifier makes. Of days before the oldest nothing is remembered as seen."""

@@ -69,7 +69,7 @@ def remaining(
     found = Remaining()
     for id_ in (there.keys() | told.keys() | left.keys()) & kinds.keys():
         kind = kinds[id_]
-        has, log, rest = (_advanced(kind, cells.get(id_), now_ms) for cells in (there, told, left))
+        has, log, rest = (advanced(kind, cells.get(id_), now_ms) for cells in (there, told, left))
         try:
             if has is None and log is not None:
                 raise NotWithin
@@ -86,8 +86,8 @@ def remaining(
     return found
 
 
-def _advanced(kind: CellKind, cell: Any, now_ms: int) -> Any:
-    """A copy at now, encoded as it is stored."""
+def advanced(kind: CellKind, cell: Any, now_ms: int) -> Any:
+    """A copy of a cell at now, encoded as it is stored."""
     if cell is None:
         return None
     left = kind.advance(msgspec.msgpack.decode(_encoded(cell)), now_ms)

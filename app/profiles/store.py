@@ -19,7 +19,8 @@ SEEN = b"d|"
 """`d|day (u32) ‖ hash (16 bytes)` → nothing. In the changelog as one packed record per batch."""
 
 SPLIT = b"s|"
-"""`s|id` → a split under way, of which the profile waits for what is left of it. In the changelog too."""
+"""`s|id` → what is being folded anew from the log, a split or a recount, and is waited for by its profile. In the
+changelog too."""
 
 WAITING = b"h|"
 """`h|length of the account (u16) ‖ account ‖ at ms (u64) ‖ offset (u64)` → a record of a user that its account has yet

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from app.profiles import codec
 from app.stages.accounts import Accounts
 from app.stages.cache import ProfileCache
+from app.stages.counted import Parsed
 from app.stages.envelope import (
     Absorb,
     Body,
@@ -28,7 +29,7 @@ from app.stages.envelope import (
 )
 from app.stages.erasing import Eraser, failed
 from app.stages.folding import Folding, Held, Place, Poison
-from app.stages.merging import Merger, Parsed
+from app.stages.merging import Merger
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
 from app.stages.resyncing import Resyncer
@@ -184,7 +185,7 @@ class _Batch:
         if record.offset <= profile.w:
             self.work.facts.skipped += 1
             if type(body) is Import:
-                self.merger.take_ids(key, body)  # kept beside the profile, and put down after it
+                self.merger.counted.take(key, body)  # kept beside the profile, and put down after it
             elif type(body) is Timer and self.is_of_accounts:
                 self.accounts.forget(key, offset, body.due)  # the same
             elif type(body) is Member:
@@ -200,7 +201,7 @@ class _Batch:
                 return
         match body:
             case Event():
-                self.folding.event(key, profile, offset, body, repeat or self.merger.is_repeat(key, body))
+                self.folding.event(key, profile, offset, body, repeat or self.merger.counted.is_repeat(key, body))
             case Timer() if self.is_of_accounts:
                 self.accounts.timer(key, profile, offset, body.due)
             case Timer():

@@ -17,7 +17,7 @@ is on its way: until it has come, what happens to this profile waits | profile |
 | merge | `at`; `id`; `winner`: the profile that this one is now part of | profile |
 | import | `at`; `id`; `loser`: whose state it is; `part`, `parts`; `data`: bytes of it, base64; `seen`:
 day → hashes of the messages that have been applied to it, base64, of the last days, or of all where it was taken out of
-another; `split`: what of a split it is; `into`: the profile that the identifier makes; `accounts`: to which of the
+another; `split`: what has been folded anew; `into`: the profile that the identifier makes; `accounts`: to which of the
 profile's accounts that belongs, with what is left | profile |
 | part | `at`; `id`: of the split; `ids`: the one identifier that leaves this profile; `into`: the profile that it
 makes, or this one where the identifier is back as a new one; `number`: rises with every split; `since`: before which
@@ -54,6 +54,9 @@ profile's bytes."""
 SEEN_BYTES = 1 << 20
 """Of hashes in one record, before base64: as many bytes as the hashes of 131,072 messages. Those are of one length, of
 which this is a multiple."""
+
+
+Fold: TypeAlias = Literal["", "left", "taken", "both"]
 
 
 class Event(msgspec.Struct, tag_field="kind", tag="event"):
@@ -105,10 +108,11 @@ class Import(msgspec.Struct, tag_field="kind", tag="import"):
     parts: Annotated[int, msgspec.Meta(ge=1)]
     data: bytes
     seen: dict[int, bytes] = {}
-    split: Literal["", "left", "taken"] = ""
-    """Of a split: what is left of the profile, which takes the place of what it has; or what was taken out of it."""
+    split: Fold = ""
+    """What has been folded anew: what a split has left of the profile, which takes the place of what it has, or what it
+    has taken out; or, of two that become one, the cells in which something has counted for both."""
     into: str = ""
-    """Of a split: the profile that the identifier makes."""
+    """Of a split: the profile that the identifier makes; of two that become one: the loser."""
     accounts: list[str] = []
     """With what is left of a profile: the accounts that the other belongs to."""
 
@@ -292,7 +296,7 @@ def erase(at_ms: int, regulation: str) -> bytes:
 
 def imports(
     at_ms: int, id_: str, loser: str, pieces: Sequence[bytes], seen: Mapping[int, bytes],
-    split: Literal["", "left", "taken"] = "", into: str = "", accounts: Sequence[str] = (),
+    split: Fold = "", into: str = "", accounts: Sequence[str] = (),
 ) -> list[bytes]:  # fmt: skip
     """The values of an import, one for each piece, and for as many hashes as fit beside one, in order."""
     known = list(_portions(seen)) or [{}]

@@ -15,7 +15,7 @@ from app.stages.envelope import Body, Erase, Timer
 from app.stages.folding import Folding
 from app.stages.records import OutRecord
 from app.stages.regulations import Erased, Failed, Part, record
-from app.stages.splitting import UnderWay
+from app.stages.under_way import UnderWay
 
 MARK_KEPT_MS = 7 * 86_400_000
 

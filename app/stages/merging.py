@@ -10,13 +10,15 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from app.profiles import codec
+from app.profiles.merge import recounted
 from app.profiles.merging import Merging, Parked
-from app.profiles.seen import DAY_MS, DAYS_KEPT, HASH_BYTES, TAG_BYTES, id_hash
+from app.profiles.seen import DAY_MS, id_hash
 from app.profiles.state import Profile
-from app.stages import splitting
+from app.stages import recounting, splitting
+from app.stages.counted import Counted, Parsed, hashes_of
 from app.stages.envelope import (
     Absorb,
     Body,
@@ -35,9 +37,8 @@ from app.stages.erasing import Eraser, is_ending
 from app.stages.folding import Folding
 from app.stages.records import InRecord
 from app.stages.reports import Parted, absorbed, taken_in
+from app.stages.under_way import key_of
 from app.topics import JSON_HEADERS, partition_of
-
-Parsed: TypeAlias = tuple[InRecord, Body]
 
 PIECE_BYTES = 4 << 20
 """Of one import, before base64: a record may have 8 MiB."""
@@ -49,9 +50,7 @@ def pack(profile: Profile) -> list[bytes]:
     """All that another profile takes over, in pieces. What is parked is not in it: that is passed on by itself."""
     held = profile.merging
     if held is not None:
-        profile.merging = Merging(
-            absorbed=held.absorbed, waiting=held.waiting, parted=held.parted, passed=held.passed
-        )  # fmt: skip
+        profile.merging = held.remains()
     try:
         data = zlib.compress(codec.encode(profile, 0), _LEVEL)
     finally:
@@ -90,11 +89,7 @@ class Merger:
     def __init__(self, folding: Folding, parsed: Sequence[Parsed], eraser: Eraser) -> None:
         self._folding = folding
         self._eraser = eraser
-        self._seen = folding.held.seen
-        self._parsed = parsed
-        self._taken: dict[bytes, dict[int, set[bytes]]] = {}
-        """Profile → day → hashes of the messages that came with an import in this batch."""
-        self._unparking: set[bytes] = set()
+        self.counted = Counted(folding, parsed)
 
     def comes_back(self, key: bytes, profile: Profile, merging: Merging, offset: int, event: Event) -> bool:
         """Whether a message that is remembered as seen was passed on, and has not been here: it counts now."""
@@ -102,11 +97,6 @@ class Merger:
             return False
         self._folding.changed(key, profile, offset)
         return True
-
-    def is_repeat(self, key: bytes, event: Event) -> bool:
-        """Whether a message came with an import that is in this batch too, before it."""
-        taken = self._taken.get(key)
-        return taken is not None and any(id_hash(event.id) in hashes for hashes in taken.values())
 
     def holds(self, key: bytes, profile: Profile, merging: Merging, record: InRecord, body: Body, repeat: bool) -> bool:
         """Whether a record is held up here: what reaches a profile that is part of another goes there, and an event
@@ -119,7 +109,7 @@ class Merger:
             return type(body) is not Erase
         is_parted = not merging.waiting or (splitting.is_under_way(merging) and not merging.may_return)
         if type(body) is Event and is_parted and merging.parted:
-            repeat = repeat or self.is_repeat(key, body)
+            repeat = repeat or self.counted.is_repeat(key, body)
             if self._left(merging, body, repeat):
                 if not repeat:
                     self._folding.changed(key, profile, record.offset)
@@ -141,7 +131,7 @@ class Merger:
         merging.is_parting = merging.is_parting or type(body) is Part
         if type(body) in (Event, Absorb, Merge, Import, Part, Erase):
             if type(body) is Event:
-                repeat = repeat or self.is_repeat(key, body)
+                repeat = repeat or self.counted.is_repeat(key, body)
                 _is_here(merging, body, repeat)
             merging.parked.append(Parked(record.offset, repeat, record.value or b""))
             self._folding.changed(key, profile, record.offset)
@@ -164,7 +154,9 @@ class Merger:
         """The profile is part of another from here on: its state goes there, then what it has parked."""
         merging = profile.merging or Merging()
         _resume(profile, merging)
-        seen = self._applied_ids(key, merging, offset)
+        seen = self.counted.days(key, merging, offset)
+        for recount in recounting.give_up(key, merging):
+            self._folding.work.writes[key_of(recount)] = None
         for value in imports(merge.at, merge.id, key.decode(), pack(profile), seen):
             self._pass_on(merge.winner, value)
         parked = [(each, decode(each.value)) for each in merging.parked]
@@ -183,55 +175,102 @@ class Merger:
         """A piece of a profile that is part of this one; with the last one, all that has waited for it."""
         merging = profile.merging = profile.merging or Merging()
         pieces = merging.pieces.get(body.loser, [])
-        if pieces and body.part in (0, len(pieces)) and _import_of(pieces[0]).id != body.id:
-            # Of a split: folded once more, from a log that begins later. Whoever began last goes on.
+        if pieces and body.part in (0, len(pieces)) and recounting.import_of(pieces[0]).id != body.id:
+            # Folded once more, from a log that begins later. Whoever began last goes on.
             if body.part:
                 return
             pieces = []
         if body.loser in merging.absorbed or body.part != len(pieces):
             return  # sent twice: its sender was stopped in between
+        if body.split in ("left", "both") and body.loser not in merging.waiting:
+            return  # of somebody who has become part of this one
         merging.pieces[body.loser] = [*pieces, value]
         self._folding.changed(key, profile, offset)
         if len(pieces) + 1 < body.parts:
             return
-        came = [_import_of(each) for each in merging.pieces.pop(body.loser)]
-        loser = unpack([each.data for each in came])
+        if body.split != "both" and recounting.is_under_way(merging):
+            came = map(recounting.import_of, merging.pieces[body.loser])
+            recounting.wait_for(merging, body.loser, unpack([each.data for each in came]))
+            return
+        self._come(key, profile, merging, offset, body.loser)
+        while not recounting.is_under_way(merging) and (name := recounting.next_whole(merging)) is not None:
+            self._come(key, profile, merging, offset, name)
+        if merging.waiting:
+            _pause(profile, merging)
+        elif key not in self.counted.unparking:
+            self._unpark(key, profile, merging)
+
+    def _come(self, key: bytes, profile: Profile, merging: Merging, offset: int, name: str) -> None:
+        """All of an import has come: of a profile, of what a split has left or taken, or of a recount."""
+        came = [recounting.import_of(each) for each in merging.pieces[name]]
+        state, both = unpack([each.data for each in came]), None
+        if not came[0].split and self.counted.shares(key, merging, offset, came):
+            under_way = recounting.begin(key, merging, offset, came[0], state)
+            self._folding.work.writes[key_of(under_way.id)] = under_way.encode()
+            self._folding.work.facts.recounts += 1
+            return
+        del merging.pieces[name]
+        if came[0].split == "both":
+            merging.waiting.remove(name)
+            self._folding.work.writes[key_of(name)] = None
+            came, both = [recounting.import_of(each) for each in merging.pieces.pop(came[0].into)], state
+            state = unpack([each.data for each in came])
         _resume(profile, merging)
+        self._join(key, profile, merging, offset, came, state)
+        if came[0].split == "left":
+            self._replace(key, profile, offset, came[0], state)
+        else:
+            self._absorb(key, profile, offset, came[0], state, both)
+
+    def _join(
+        self, key: bytes, profile: Profile, merging: Merging, offset: int, came: Sequence[Import], state: Profile
+    ) -> None:
+        """Whom and which messages an import brings are known here from now on, and what is parked is told by that."""
         # What is left of a profile has what it had: nobody comes back by it.
-        ids = (*profile.identifiers, *loser.identifiers) if body.split != "left" else ()
+        ids = (*profile.identifiers, *state.identifiers) if came[0].split != "left" else ()
         # What the other had passed on may have been counted here, if whom it went to has come before it.
-        passed = loser.merging.passed if loser.merging is not None else None
-        counted = self._applied_ids(key, merging, offset).values() if passed else ()
-        merging.add(body.loser, loser.merging, ids)
+        passed = state.merging.passed if state.merging is not None else None
+        counted = self.counted.days(key, merging, offset).values() if passed else ()
+        merging.add(came[0].loser, state.merging, ids)
         for piece in came:
-            self.take_ids(key, piece)
-        come = chain.from_iterable([*self._taken[key].values(), *map(hashes_of, counted)])
-        merging.have_come(come, self._oldest_day())
+            self.counted.take(key, piece)
+        come = chain(self.counted.came(key), *map(hashes_of, counted))
+        merging.have_come(come, self.counted.oldest_day)
         for each in merging.parked:
             parked = decode(each.value)
             if type(parked) is Event:
-                each.repeat = each.repeat or self.is_repeat(key, parked)
+                each.repeat = each.repeat or self.counted.is_repeat(key, parked)
                 _is_here(merging, parked, each.repeat)
+
+    def _replace(self, key: bytes, profile: Profile, offset: int, body: Import, left: Profile) -> None:
+        """What a split has left takes the place of what there was."""
+        belonged = tuple(profile.belonging.accounts) if profile.belonging is not None else ()
+        application = self._folding.application(key, profile, offset)
+        application.pass_time(max(body.at, left.clock))
+        application.replace(left)
+        self._folding.work.writes[key_of(body.loser.partition("/")[0])] = None
+        parted = Parted(body.into, belonged, frozenset(body.accounts))
+        self._folding.done(key, profile, offset, application, moved=parted)
+
+    def _absorb(
+        self, key: bytes, profile: Profile, offset: int, body: Import, loser: Profile, both: Profile | None
+    ) -> None:
+        """Another profile, or what a split has taken out, becomes part of this one.
+
+        Args:
+            both: What the two have counted together, if that has been recounted.
+        """
         application = self._folding.application(key, profile, offset)
         application.pass_time(max(body.at, loser.clock))
-        if body.split == "left":
-            belonged = tuple(profile.belonging.accounts) if profile.belonging is not None else ()
-            application.replace(loser)
-            self._folding.work.writes[splitting.split_key(body.loser.partition("/")[0])] = None
-            parted = Parted(body.into, belonged, frozenset(body.accounts))
-            self._folding.done(key, profile, offset, application, moved=parted)
-        else:
-            moved = (
-                taken_in(key.decode(), profile, loser, body.into, application.plan) if body.split
-                else absorbed(profile, loser, body.loser, application.plan)
-            )  # fmt: skip
-            application.absorb(loser, "split" if body.split else "merge")
-            self._folding.work.facts.merges += not body.split
-            self._folding.done(key, profile, offset, application, moved=moved)
-        if merging.waiting:
-            _pause(profile, merging)
-        elif key not in self._unparking:
-            self._unpark(key, profile, merging)
+        if both is not None:
+            recounted(profile, loser, both)
+        moved = (
+            taken_in(key.decode(), profile, loser, body.into, application.plan) if body.split
+            else absorbed(profile, loser, body.loser, application.plan, recounted=both is not None)
+        )  # fmt: skip
+        application.absorb(loser, "split" if body.split else "merge")
+        self._folding.work.facts.merges += not body.split
+        self._folding.done(key, profile, offset, application, moved=moved)
 
     def part(self, key: bytes, profile: Profile, offset: int, body: Part) -> None:
         """An identifier leaves: wait for what is left of the profile without it. Or it is back, as if it were new."""
@@ -244,22 +283,12 @@ class Merger:
         if under_way is None:
             return
         _pause(profile, merging)
-        self._folding.work.writes[splitting.split_key(body.id)] = under_way.encode()
+        self._folding.work.writes[key_of(body.id)] = under_way.encode()
         self._folding.changed(key, profile, offset)
-
-    def take_ids(self, key: bytes, body: Import) -> None:
-        """The messages that a profile has been told of before it became part of this one, so far as they are kept."""
-        oldest_day = self._oldest_day()
-        known = {day: hashes_of(packed) for day, packed in body.seen.items() if day >= oldest_day}
-        self._seen.add(key, known)
-        taken = self._taken.setdefault(key, {})
-        for day, hashes in known.items():
-            taken.setdefault(day, set()).update(hashes)
 
     def _unpark(self, key: bytes, profile: Profile, merging: Merging) -> None:
         """Everything that was parked, as if it came now; some of it may make the profile wait again."""
-        parked = deque[Parked]()
-        self._unparking.add(key)
+        parked = self.counted.unparking[key] = deque[Parked]()
         while True:
             held = profile.merging or merging
             if not held.waiting:
@@ -280,13 +309,13 @@ class Merger:
             record = _Unparked(each.offset, key, each.value, 0)
             if not self.holds(key, profile, held, record, body, each.repeat):
                 self._unparked(key, profile, each, body)
-        self._unparking.remove(key)
+        del self.counted.unparking[key]
 
     def _unparked(self, key: bytes, profile: Profile, each: Parked, body: Body) -> None:
         match body:
             case Event():
                 # What it waited behind may have been an import: of who has its message, or has passed it on.
-                repeat = each.repeat or self.is_repeat(key, body)
+                repeat = each.repeat or self.counted.is_repeat(key, body)
                 if profile.merging is not None:
                     _is_here(profile.merging, body, repeat)
                 self._folding.event(key, profile, each.offset, body, repeat)
@@ -310,30 +339,8 @@ class Merger:
         if found is not None and not repeat:
             into, ids = found
             self._pass_on(into, passed_on(body, ids))
-            merging.pass_on(id_hash(body.id), body.at // DAY_MS, self._oldest_day())
+            merging.pass_on(id_hash(body.id), body.at // DAY_MS, self.counted.oldest_day)
         return found is not None
-
-    def _applied_ids(self, key: bytes, merging: Merging, offset: int) -> dict[int, bytes]:
-        """Day → hashes, one after the other, of the messages that have been applied to a profile before an offset."""
-        known = self._seen.known_of(key)
-        for day, hashes in self._taken.get(key, {}).items():
-            known.setdefault(day, set()).update(hashes)  # those of the batch are not in the state yet
-        for record, body in self._parsed:
-            if record.offset >= offset:
-                break
-            if record.key == key and type(body) is Event:
-                known.setdefault(body.at // DAY_MS, set()).add(id_hash(body.id))
-        for each in merging.parked:
-            parked = decode(each.value)
-            if type(parked) is Event and not each.repeat:
-                known.get(parked.at // DAY_MS, set()).discard(id_hash(parked.id))
-        for hashes in known.values():
-            hashes.difference_update(merging.passed)
-        return {day: b"".join(sorted(hashes)) for day, hashes in sorted(known.items()) if hashes}
-
-    def _oldest_day(self) -> int:
-        """Of which messages are remembered."""
-        return self._folding.meta.clock_ms // DAY_MS - DAYS_KEPT
 
     def _pass_on(self, target: str, value: bytes | None) -> None:
         place, key = self._folding.place, target.encode()
@@ -356,14 +363,3 @@ def _pause(profile: Profile, merging: Merging) -> None:
 def _resume(profile: Profile, merging: Merging) -> None:
     if merging.paused_due:
         profile.armed_due, merging.paused_due = merging.paused_due, 0
-
-
-def hashes_of(packed: bytes) -> list[bytes]:
-    size = HASH_BYTES - TAG_BYTES
-    return [packed[at : at + size] for at in range(0, len(packed), size)]
-
-
-def _import_of(value: bytes) -> Import:
-    body = decode(value)
-    assert type(body) is Import, "only imports are kept as pieces"
-    return body

@@ -17,8 +17,9 @@ from app.identity.rules import Identifier
 from app.profiles.merging import Merging
 from app.profiles.seen import id_hash
 from app.profiles.state import Profile
+from app.stages.counted import hashes_of
 from app.stages.envelope import Body, Event, Import, Merge
-from app.stages.merging import hashes_of, unpack
+from app.stages.merging import unpack
 from app.stages.records import InRecord
 from app.stages.splitting import is_taken
 

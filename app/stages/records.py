@@ -75,6 +75,8 @@ class Facts:
     """Profiles that were told of to connections that are new."""
     merges: int = 0
     """Profiles that have become part of others."""
+    recounts: int = 0
+    """Merges that wait for what two profiles have counted together, because both had messages of the same ids."""
     changes: dict[str, int] = field(default_factory=dict)
     """By entered, exited, computed."""
     newest_at_ms: int = 0

@@ -10,20 +10,11 @@ the profile keeps what it has beyond what the log tells of both (`app.profiles.r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from app.compute.accounts import collect
-from app.compute.apply import Application
-from app.definitions.checker import compile_ready
-from app.definitions.compiler import compile_plan
 from app.definitions.model import Catalog
-from app.definitions.plan import Plan
-from app.events.dates import instant
-from app.events.model import Message, id_text
 from app.identity.regulations import identifier_hash
 from app.identity.rules import Identifier
 from app.profiles.belonging import Belonging
@@ -31,7 +22,9 @@ from app.profiles.merging import Merging
 from app.profiles.remainder import remaining
 from app.profiles.seen import DAY_MS, DAYS_KEPT, id_hash
 from app.profiles.state import Profile
-from app.stages.envelope import Body, CatalogChange, Event, Import, Merge, decode
+from app.stages.anew import Anew, Fold, Said
+from app.stages.counted import waiting
+from app.stages.envelope import Event, Import
 from app.stages.pieces import Piece, Pieces
 from app.stages.records import InRecord
 
@@ -65,11 +58,9 @@ class Refolded:
 
 
 @dataclass(slots=True)
-class _Fold:
+class _Fold(Fold):
     """One profile on its way through the log."""
 
-    profile: Profile = field(default_factory=Profile)
-    events: int = 0
     days: dict[int, set[bytes]] = field(default_factory=dict)
     """Day → hashes of its messages, where another may still be a repeat of one of them."""
     gone: dict[int, bytes] = field(default_factory=dict)
@@ -87,8 +78,8 @@ class _Fold:
         return {day: self.gone.get(day, b"") + days.get(day, b"") for day in sorted(self.gone.keys() | days.keys())}
 
 
-class Refold:
-    """Takes the records of a profile and of all that became part of it, in the order of `order`.
+class Refold(Anew):
+    """Takes the records of a profile and of all that became part of it.
 
     Args:
         partition: The profile's, of `profiles.in`.
@@ -107,26 +98,17 @@ class Refold:
         catalog: Catalog, *, until: int | None, is_whole: bool, since: Mapping[str, int] | None = None,
         pieces: Pieces | None = None,
     ) -> None:  # fmt: skip
-        self._topic = topic
-        self._partition = partition
+        super().__init__(topic, partition, catalog, until=until, is_whole=is_whole, since=since)
         self._names = frozenset(names)
         self._identifier = identifier
         self._held = held
         merging = held.merging or Merging()
-        parked = (decode(each.value) for each in merging.parked if not each.repeat)
-        self._elsewhere = {id_hash(each.id) for each in parked if type(each) is Event} | merging.passed.keys()
+        self._elsewhere = {id_hash(each.id) for each in waiting(merging.parked)} | merging.passed.keys()
         """Messages that are in the log under one of the names and that the profile has not counted: those that wait
         here are told apart by themselves, and those that were passed on count with whom they belong to."""
         parted = dict(merging.parted)
         parted.pop(identifier_hash(identifier), None)
         self._parted = Merging(parted=parted)
-        self._merged: set[bytes | None] = set()
-        """Those that have become part of another: what came to them later is in the log again, under its name."""
-        self._until = until
-        self._since = since or {}
-        self._is_whole = is_whole
-        self._catalog = Catalog() if is_whole else catalog
-        self._plan = _planned(self._catalog)
         self._left, self._taken, self._all = _Fold(), _Fold(), _Fold()
         self._others = _Fold()
         """Whose identifiers have left: of messages that they took along, what was sent twice is not the profile's."""
@@ -140,24 +122,6 @@ class Refold:
                 self._pieces[name] = piece
                 for day, hashes in piece.days.items():
                     self._with_pieces.setdefault(day, set()).update(hashes)
-
-    def take(self, partition: int, record: InRecord, body: Body) -> None:
-        """The next record."""
-        is_later = partition == self._partition and self._until is not None and record.offset >= self._until
-        if type(body) is Import:
-            # Wherever it stands: the profile had it before it was parted.
-            if (piece := self._pieces.pop(body.loser, None)) is not None:
-                self._take_in(partition, record.offset, piece)
-        elif is_later:
-            return
-        elif type(body) is CatalogChange:
-            # Whichever partition has it first: behind it there, an event that had waited can be older than it is here.
-            if body.catalog != self._catalog:
-                self._change(body.catalog, record.offset)
-        elif type(body) is Merge:
-            self._merged.add(record.key)
-        elif type(body) is Event and record.key not in self._merged and not self._was_erased(body.ids, body.at):
-            self._event(partition, record.offset, body)
 
     def done(self, at_ms: int) -> Refolded:
         """What has come of it, at an instant not before that of the last record."""
@@ -174,11 +138,12 @@ class Refold:
             left, taken, _packed(self._left.days), self._taken.ever(), self._left.events, self._taken.events, older
         )
 
-    def _change(self, catalog: Catalog, offset: int) -> None:
-        self._catalog, self._plan = catalog, _planned(catalog)
-        for fold in (self._left, self._taken, self._all):
-            if fold.events:
-                self._application(fold, self._partition, offset).refresh()
+    def _folds(self) -> Sequence[Fold]:
+        return self._left, self._taken, self._all
+
+    def _import(self, partition: int, record: InRecord, body: Import) -> None:
+        if (piece := self._pieces.pop(body.loser, None)) is not None:
+            self._take_in(partition, record.offset, piece)
 
     def _take_in(self, partition: int, offset: int, piece: Piece) -> None:
         """What an identifier had taken out of a profile."""
@@ -186,20 +151,13 @@ class Refold:
         for day, hashes in piece.days.items():
             mine.days.setdefault(day, set()).update(hashes)
         for fold in (mine, self._all):
-            fold.events += piece.messages
-            state = piece.state()
-            application = self._application(fold, partition, offset)
-            application.pass_time(max(piece.at_ms, state.clock))
-            application.absorb(state, "split")
+            self._brought(fold, partition, offset, piece)
 
     def _whose(self, ids: Collection[Identifier]) -> _Fold:
         """What names the identifier is its; the rest is left."""
         return self._taken if self._identifier in ids else self._left
 
-    def _was_erased(self, ids: Iterable[Identifier], at_ms: int) -> bool:
-        return bool(self._since) and any(at_ms < self._since.get(":".join(each), at_ms) for each in ids)
-
-    def _event(self, partition: int, offset: int, event: Event) -> None:
+    def _event(self, partition: int, record: InRecord, event: Event) -> None:
         day, hashed = event.at // DAY_MS, id_hash(event.id)
         if hashed in self._elsewhere or self._gone_with.went_on(event, hashed):
             return
@@ -211,24 +169,10 @@ class Refold:
             return
         mine = self._whose(event.ids)
         mine.note(day, hashed)
-        message: Message = orjson.loads(memoryview(event.message))
-        claimed = instant(message.get("timestamp"))
-        own_ms = claimed if claimed is not None and claimed <= event.at else event.at
+        said = Said.of(event)
         for fold in (mine, self._all):
-            fold.events += 1
             ids = [self._identifier] if fold is self._taken else event.ids
-            application = self._application(fold, partition, offset)
-            application.pass_time(event.at)
-            application.message(message, own_ms, ids, received_ms=event.at, repeat=False)
-            if event.name is not None and event.name in self._plan.collective:
-                collect(application, message, own_ms, event.name)
-            elif event.type == "group" and (account := id_text(message.get("groupId"))):
-                belonging = fold.profile.belonging = fold.profile.belonging or Belonging()
-                belonging.join(account)
-
-    def _application(self, fold: _Fold, partition: int, offset: int) -> Application:
-        """What applies a record; its changes are nobody's."""
-        return Application(self._plan, fold.profile, "", "", (self._topic, partition, offset))
+            self._hear(fold, partition, record.offset, said, ids)
 
     def _with_what_was_before(self, at_ms: int) -> frozenset[str]:
         """What the profile has from before the log stays with it; gives the cells in which there is any."""
@@ -280,30 +224,3 @@ def _packed(days: Mapping[int, Collection[bytes]]) -> dict[int, bytes]:
 
 def _accounts(profile: Profile) -> tuple[str, ...]:
     return tuple(profile.belonging.accounts) if profile.belonging is not None else ()
-
-
-def _planned(catalog: Catalog) -> Plan:
-    ready, _ = compile_ready(catalog.definitions)
-    return compile_plan(ready)
-
-
-def order(record: InRecord, body: Body) -> int:
-    """Records of several partitions are taken in the order of this; those of one stay as they are."""
-    if type(body) is Event:
-        return body.at
-    return max(record.timestamp, body.at) if type(body) is Import else record.timestamp
-
-
-def wanted(record: InRecord, keys: frozenset[bytes]) -> Body | None:
-    """What a record says that a profile is folded from; None for any other.
-
-    Args:
-        keys: The profile's, and those of all that became part of it.
-    """
-    if record.key is not None and record.key not in keys:
-        return None
-    try:
-        body = decode(record.value)
-    except (ValueError, RecursionError):
-        return None  # a dead letter long ago
-    return body if type(body) in (Event, Import, Merge, CatalogChange) else None

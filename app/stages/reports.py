@@ -44,6 +44,7 @@ class Absorbed:
         replaced: The accounts that it belonged to.
         joined: Those of them that the user did not belong to.
         brought: By account, packed: the cells of what it has not seen.
+        recounted: Whether some of what either had counted was the other's, too: accounts may have seen it twice.
         parted: Whether it is of a split, and the user whom the identifier makes: accounts have seen all of it.
     """
 
@@ -51,6 +52,7 @@ class Absorbed:
     replaced: frozenset[str]
     joined: frozenset[str]
     brought: Mapping[str, bytes]
+    recounted: bool = False
     parted: bool = False
 
 
@@ -95,11 +97,13 @@ def taken_in(user: str, profile: Profile, taken: Profile, into: str, plan: Plan)
     return Absorbed(into, frozenset(), frozenset(theirs.accounts), brought, parted=True)
 
 
-def absorbed(winner: Profile, loser: Profile, loser_id: str, plan: Plan) -> Absorbed:
+def absorbed(winner: Profile, loser: Profile, loser_id: str, plan: Plan, *, recounted: bool = False) -> Absorbed:
     """What a merge means to accounts; before it, when the winner's clock is at its instant."""
     ours, theirs = winner.belonging or Belonging(), loser.belonging or Belonging()
     kinds, now_ms = plan.collective_kinds, winner.clock
     joined = theirs.accounts.keys() - ours.accounts.keys()
+    if recounted:
+        return Absorbed(loser_id, frozenset(theirs.accounts), frozenset(joined), {}, recounted=True)
     brought = {each: pack(ours.brought_along(each, kinds, now_ms)) for each in joined}
     for each in ours.accounts.keys() - theirs.accounts.keys():
         brought[each] = pack(theirs.brought_along(each, kinds, now_ms))
@@ -212,6 +216,7 @@ def _said(application: Application, belonging: Belonging, account: str, step: _S
         said.expects = parted.into if account in parted.joins else ""
     if merge is not None:
         said.parted = merge.parted
+        said.parts = merge.recounted
         said.replaces = [merge.loser] if account in merge.replaced else []
         said.cells = merge.brought.get(account, b"")
     elif joins:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app.profiles import seen
 from app.profiles.store import StateReader
 from app.stages.meta import Meta
 
+ASKED_MAX = 32
+"""How many ids of a profile are looked up one by one; for more, all that it has are gone through."""
 TOMBSTONES_MAX = 200
 """How many packed records of a day gone by are deleted from the changelog with each batch."""
 
@@ -63,6 +65,19 @@ class SeenWindow:
             hashes = {key[len(prefix) :] for key in self._state.keys(prefix)}
             if hashes:
                 found[day] = hashes
+        return found
+
+    def among(self, profile: bytes, asked: Collection[bytes]) -> set[bytes]:
+        """Those of some messages, by their hashes, that earlier batches have taken for a profile, on any day."""
+        tag, state, found = seen.profile_tag(profile), self._state, set[bytes]()
+        for day in self._meta.seen_batches:
+            prefix = seen.day_prefix(day) + tag
+            if len(asked) <= ASKED_MAX:
+                keys = [prefix + hashed for hashed in sorted(asked)]
+                held = zip(keys, state.get_many(keys), strict=True)
+                found.update(key[len(prefix) :] for key, value in held if value is not None)
+            else:
+                found.update(hashed for key in state.keys(prefix) if (hashed := key[len(prefix) :]) in asked)
         return found
 
     def add(self, profile: bytes, known: Mapping[int, Iterable[bytes]]) -> None:

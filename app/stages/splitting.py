@@ -10,22 +10,12 @@ the identifier is passed on: it belongs to whom the identifier makes now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import msgspec
-
 from app.identity.regulations import identifier_hash
-from app.identity.rules import Identifier
 from app.profiles.merging import Merging
-from app.profiles.store import SPLIT
 from app.stages.envelope import Absorb, Body, Part
+from app.stages.under_way import UnderWay, left_of
 
 _MARK, _TAKEN = "spl_", "/taken"
-
-
-def left_of(split_id: str) -> str:
-    """By what name a profile waits for what is left of it."""
-    return f"{split_id}/left"
 
 
 def taken_of(split_id: str) -> str:
@@ -38,41 +28,10 @@ def is_taken(name: str) -> bool:
     return name.startswith(_MARK) and name.endswith(_TAKEN)
 
 
-def split_key(split_id: str) -> bytes:
-    """The key of a split that is under way in a partition."""
-    return SPLIT + split_id.encode()
-
-
 def family(profile: str, merging: Merging | None) -> list[str]:
     """A profile and all that became part of it: under their names its events are in the log."""
     absorbed = merging.absorbed if merging is not None else ()
     return [profile, *(each for each in absorbed if not each.startswith(_MARK))]
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """A split whose profile waits for what is left of it: the value of its key."""
-
-    profile: str
-    offset: int
-    """Of the `part` record in `profiles.in`: what came before it is folded anew."""
-    part: Part
-
-    @property
-    def id(self) -> str:
-        return self.part.id
-
-    @property
-    def identifier(self) -> Identifier:
-        return self.part.ids[0]
-
-    def encode(self) -> bytes:
-        return msgspec.msgpack.encode([self.profile, self.offset, self.part])
-
-    @staticmethod
-    def decode(data: bytes) -> UnderWay:
-        profile, offset, part = msgspec.msgpack.decode(data, type=tuple[str, int, Part])
-        return UnderWay(profile, offset, part)
 
 
 def is_under_way(merging: Merging) -> bool:
@@ -98,4 +57,8 @@ def brings_back(body: Body, key: bytes) -> bool:
 
 def came_back(merging: Merging, part: Part) -> bool:
     """An identifier is the profile's again, as a new one: whom it had made was erased. Gives whether it had left."""
-    return merging.parted.pop(identifier_hash(part.ids[0]), None) is not None
+    hashed = identifier_hash(part.ids[0])
+    if merging.parted.pop(hashed, None) is None:
+        return False
+    merging.since[hashed] = part.at
+    return True

@@ -45,6 +45,7 @@ class StreamMetrics:
         resynced = metrics[catalogue.RESYNCED]
         linked = metrics[catalogue.LINKED]
         merged = metrics[catalogue.MERGED]
+        recounted = metrics[catalogue.RECOUNTED]
         aside = metrics[catalogue.SET_ASIDE]
         late = metrics[catalogue.TIMER_LATE]
         suppressed = metrics[catalogue.SUPPRESSED].labels(topic)
@@ -68,6 +69,7 @@ class StreamMetrics:
                 metrics[catalogue.CHANGES].labels(kind).inc(count)
             linked.inc(facts.linked)
             merged.inc(facts.merges)
+            recounted.inc(facts.recounts)
             aside.inc(facts.aside)
             suppressed.inc(facts.suppressed)
             erased.inc(facts.erased)

@@ -1,7 +1,7 @@
-"""Drives the splits of this worker's partitions to their end: folds each profile anew and appends what came of it.
+"""Drives what is folded anew for this worker's partitions to its end: splits, and recounts of merges.
 
-The partition's state says which are under way, so a worker that takes over begins those anew. The two profiles take
-each result once, whoever sends it how often.
+The partition's state says what is under way, so a worker that takes over begins it anew. Profiles take each result
+once, whoever sends it how often.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
 
 import msgspec
 
@@ -24,11 +23,16 @@ from app.profiles.codec import CorruptProfile
 from app.profiles.state import Profile
 from app.profiles.store import PROFILE, SPLIT, part_key
 from app.stages import envelope, splitting
+from app.stages.anew import Anew
+from app.stages.envelope import Fold as What
+from app.stages.envelope import Part
 from app.stages.merging import pack
 from app.stages.meta import CATALOG_KEY
-from app.stages.splitting import UnderWay
+from app.stages.recount import Asking, Recount, Recounted
+from app.stages.refold import Refold
+from app.stages.under_way import UnderWay
 from app.stream.firing import Serving
-from app.stream.refolding import LogFold, refold
+from app.stream.refolding import Job, LogFold, Read, of_split, read_for
 from app.stream.store import PartitionStore
 from app.stream.ticking import for_ever
 from app.topics import JSON_HEADERS, Topics, partition_of
@@ -37,20 +41,61 @@ from app.transport.fence import Fence
 log = logs.get("splits")
 
 TICK_S = 0.5
+TOGETHER_MAX = 50
+"""For how many the log is read at once: what waits for its turn among their records is in memory."""
+
+Message = tuple[str, list[bytes]]
+"""A profile, and values of `profiles.in` for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A split under way, with what the partition's state has for it at that moment."""
+    """Something under way, with what the partition's state has for it at that moment."""
 
     partition: int
-    split: UnderWay
+    under_way: UnderWay
     held: Profile
     catalog: Catalog
 
+    def job(self, topic: str) -> Job[Refold] | Job[Recount]:
+        """What has to be read for it."""
+        under_way, held, asked = self.under_way, self.held, self.under_way.asked
+        if isinstance(asked, Part):
+            return of_split(
+                topic, self.partition, under_way.profile, held, asked.ids[0], self.catalog,
+                until=under_way.offset, since=asked.since,
+            )  # fmt: skip
+        asking = Asking.of(under_way, held, self.catalog)
+        pieces = asking.pieces(self.partition)
+        return Job(
+            asking.names(), pieces,
+            lambda is_whole: Recount(topic, self.partition, asking, is_whole=is_whole, pieces=pieces),
+        )  # fmt: skip
+
+    def messages(self, read: Read[Anew]) -> list[Message]:
+        """What came of it, and a line of the log of that."""
+        under_way, asked, since_ms = self.under_way, self.under_way.asked, read.since_ms
+        if isinstance(asked, Part):
+            assert isinstance(read.fold, Refold)
+            folded = read.fold.done(max(asked.at, self.held.clock))
+            log.info(
+                "a profile was split", split=under_way.id, profile=under_way.profile, into=asked.into,
+                events_left=folded.left_events, events_taken=folded.taken_events, kept_cells=len(folded.kept),
+                log_since_ms=since_ms,
+            )  # fmt: skip
+            return messages(under_way, LogFold(folded, since_ms))
+        assert isinstance(read.fold, Recount)
+        recounted = read.fold.done()
+        log.info(
+            "two profiles were counted anew", profile=under_way.profile, loser=asked.loser,
+            events_dropped=recounted.dropped, cells=len(recounted.both.cells), log_since_ms=since_ms,
+        )  # fmt: skip
+        return of_recount(under_way, recounted)
+
 
 class Splits:
-    """The splits under way in the partitions of `profiles.in` that this worker serves, one after the other.
+    """What is under way in the partitions of `profiles.in` that this worker serves: the log is read for all of it at
+    once.
 
     Args:
         serving: Those partitions, by number.
@@ -69,11 +114,11 @@ class Splits:
         self._serving = serving
         self._failpoint = failpoint
         self._sent: dict[tuple[int, str], object] = {}
-        """Partition, split → the lane in whose time both parts of it were sent."""
+        """Partition, what is under way → the lane in whose time all of it was sent."""
 
     async def run(self) -> None:
-        """For ever. What goes wrong makes a split late, no more."""
-        failed = "a split could not be carried out and is tried again"
+        """For ever. What goes wrong makes it late, no more."""
+        failed = "what is to be folded anew could not be and is tried again"
         await for_ever(lambda: asyncio.sleep(TICK_S), self.tick, log, failed)
 
     async def tick(self) -> None:
@@ -84,11 +129,11 @@ class Splits:
                 tasks += self._under_way(partition, served)
             except CorruptProfile as error:
                 served.lane.damaged(error)
-        for task in tasks:
-            await self._carry_out(task)
+        for at in range(0, len(tasks), TOGETHER_MAX):
+            await self._carry_out(tasks[at : at + TOGETHER_MAX])
 
     def _under_way(self, partition: int, served: Serving) -> list[_Task]:
-        """Those of a partition that have not been sent; the store is looked into here and nowhere else."""
+        """What of a partition has not been sent; the store is looked into here and nowhere else."""
         found: list[_Task] = []
         store = served.store
         for key in list(store.keys(SPLIT)):
@@ -96,59 +141,69 @@ class Splits:
             value = store.get(key)
             if value is None or self._sent.get(place) is served.lane:
                 continue
-            split = UnderWay.decode(value)
-            held = _profile(store, split.profile)
-            if held.merging is None or splitting.left_of(split.id) not in held.merging.waiting:
+            under_way = UnderWay.decode(value)
+            held = _profile(store, under_way.profile)
+            if held.merging is None or under_way.waits_for not in held.merging.waiting:
                 self._sent[place] = served.lane  # over; the key came back with a restore
                 continue
             catalog = store.get(CATALOG_KEY)
             self._sent.pop(place, None)
             found.append(
-                _Task(partition, split, held, msgspec.json.decode(catalog, type=Catalog) if catalog else Catalog())
+                _Task(partition, under_way, held, msgspec.json.decode(catalog, type=Catalog) if catalog else Catalog())
             )
         return found
 
-    async def _carry_out(self, task: _Task) -> None:
-        split, part = task.split, task.split.part
-        log.info("a profile is folded anew", split=split.id, profile=split.profile, into=part.into)
-        found = await refold(
-            self._admin, self._reader, self._topics, self._partitions, split.profile, task.held, split.identifier,
-            task.catalog, until=split.offset, at_ms=part.at, since=part.since,
-        )  # fmt: skip
-        served = self._serving().get(task.partition)
-        if served is None:
-            return  # another worker's by now
-        # First what was taken out: the profile stops waiting, and asking for it, only once that is there.
-        for profile, values in messages(split, found):
-            self._fence.check(task.partition)
-            key = profile.encode()
-            place = self._topics.profiles_in, partition_of(key, self._partitions)
-            await self._producer.send({place: [(key, value, JSON_HEADERS) for value in values]})
-            self._failpoint("mid_split")
-        self._sent[task.partition, split.id] = served.lane
-        folded = found.folded
-        log.info(
-            "a profile was split", split=split.id, profile=split.profile, into=part.into,
-            events_left=folded.left_events, events_taken=folded.taken_events, kept_cells=len(folded.kept),
-            log_since_ms=found.since_ms,
-        )  # fmt: skip
+    async def _carry_out(self, tasks: Sequence[_Task]) -> None:
+        for task in tasks:
+            log.info("folded anew from the log", id=task.under_way.id, profile=task.under_way.profile)
+        jobs = [task.job(self._topics.profiles_in) for task in tasks]
+        found = await read_for(self._admin, self._reader, self._topics, self._partitions, jobs)
+        for task, read in zip(tasks, found, strict=True):
+            if isinstance(read, Exception):
+                log.error("could not be folded anew and is tried again", id=task.under_way.id, error=repr(read))
+                continue
+            served = self._serving().get(task.partition)
+            if served is None:
+                continue  # another worker's by now
+            # First what was taken out: the profile stops waiting, and asking for it, only once that is there.
+            for profile, values in task.messages(read):
+                self._fence.check(task.partition)
+                key = profile.encode()
+                place = self._topics.profiles_in, partition_of(key, self._partitions)
+                await self._producer.send({place: [(key, value, JSON_HEADERS) for value in values]})
+                self._failpoint("mid_split")
+            self._sent[task.partition, task.under_way.id] = served.lane
 
 
-def messages(split: UnderWay, found: LogFold) -> list[tuple[str, list[bytes]]]:
-    """(profile, values of `profiles.in`): what was taken out, for the new profile; what is left, for the other."""
-    folded, part = found.folded, split.part
+def messages(split: UnderWay, found: LogFold) -> list[Message]:
+    """Of a split: what was taken out, for the new profile; what is left, for the other."""
+    folded, part = found.folded, split.asked
+    assert isinstance(part, Part)
+    taken = _said(
+        split, splitting.taken_of(split.id), folded.taken, folded.taken_seen, "taken", part.into,
+    )  # fmt: skip
+    left = _said(
+        split, split.waits_for, folded.left, folded.left_seen, "left", part.into, folded.taken_accounts,
+    )  # fmt: skip
+    return [(part.into, taken), (split.profile, left)]
 
-    def said(
-        name: str, profile: Profile, seen: Mapping[int, bytes], which: Literal["left", "taken"], accounts: Sequence[str]
-    ) -> list[bytes]:
-        pieces = pack(profile)
-        # What is folded again may be another: by this pieces of two attempts are told apart.
-        digest = blake2b(b"".join((*pieces, *seen.values())), digest_size=8).hexdigest()
-        return envelope.imports(part.at, f"{split.id}@{digest}", name, pieces, seen, which, part.into, accounts)
 
-    taken = said(splitting.taken_of(split.id), folded.taken, folded.taken_seen, "taken", ())
-    left = said(splitting.left_of(split.id), folded.left, folded.left_seen, "left", folded.taken_accounts)
-    return [(split.part.into, taken), (split.profile, left)]
+def of_recount(recount: UnderWay, recounted: Recounted) -> list[Message]:
+    """Of a recount: the cells of both, for the winner."""
+    assert not isinstance(recount.asked, Part)
+    both = _said(recount, recount.id, recounted.both, recounted.seen, "both", recount.asked.loser)
+    return [(recount.profile, both)]
+
+
+def _said(
+    under_way: UnderWay, name: str, profile: Profile, seen: Mapping[int, bytes], what: What, into: str,
+    accounts: Sequence[str] = (),
+) -> list[bytes]:  # fmt: skip
+    pieces = pack(profile)
+    # What is folded again may be another: by this pieces of two attempts are told apart.
+    digest = blake2b(b"".join((*pieces, *seen.values())), digest_size=8).hexdigest()
+    id_ = f"{under_way.id}@{digest}"
+    return envelope.imports(under_way.asked.at, id_, name, pieces, seen, what, into, accounts)
 
 
 def _profile(store: PartitionStore, profile: str) -> Profile:

@@ -19,19 +19,22 @@ from tests.oracle.values import same
 from tests.scenarios import Scenario, expected
 from tests.simulation.checks import check_store_of
 from tests.simulation.people import Kind, Received, people
-from tests.simulation.remains import TOPICS, Remains
+from tests.simulation.remains import TOPICS, Remains, Sent
 from tests.simulation.world import Faults, World
 
 PARTITIONS = 2
 
 
-def run_people(seed: int, faults: Faults, kind: Kind) -> Counter[str]:
+def run_people(seed: int, faults: Faults, kind: Kind, *, twins: bool = False) -> Counter[str]:
     """One scenario of people under one schedule, compared with the oracle; the seed names both.
+
+    Args:
+        twins: Whether messages of different people sometimes have one id.
 
     Returns:
         What it came to, to be added up.
     """
-    who = people(seed, PARTITIONS, kind)
+    who = people(seed, PARTITIONS, kind, twins=twins)
     made = who.made
     world = World(
         seed, made.catalog, who.arrivals, made.until_ms, partitions=PARTITIONS, faults=faults, rules=IdentityRules()
@@ -40,11 +43,13 @@ def run_people(seed: int, faults: Faults, kind: Kind) -> Counter[str]:
         world.restored = check_store_of
         world.run()
         counts = check_people(world.remains(), made, kind, world.now_ms)
+        counts["recounts"] = world.recounts
         for host in world.computers:
             check_store_of(host)
     except Exception as error:
         error.add_note(
-            f"replay with: SEED={seed} python -m pytest tests/simulation -k one_seed_of_people   ({kind}, {faults})"
+            f"replay with: SEED={seed} python -m pytest tests/simulation -k one_seed_of_people   ({kind}, {faults}, "
+            f"{'with' if twins else 'without'} twins)"
         )
         raise
     return counts
@@ -142,9 +147,11 @@ class _Checked:
 
         A message that is sent twice is passed, too, where its second copy comes first.
         """
-        earliest: dict[str, int] = {}
+        first: dict[bytes | None, int] = {}
+        earliest: dict[Sent, int] = {}
         for each in self.left.received:
-            earliest.setdefault(f"m:{orjson.loads(each.value or b'')['messageId']}", each.timestamp)
+            copy = f"m:{orjson.loads(each.value or b'')['messageId']}", each.timestamp
+            earliest[copy] = first.setdefault(each.value, each.timestamp)
         found: set[str] = set()
         seen: set[tuple[bytes, str]] = set()
         newest: dict[bytes, int] = defaultdict(int)
@@ -153,7 +160,7 @@ class _Checked:
                 body, key = envelope.decode(record.value), record.key
                 if type(body) is not envelope.Event or key is None:
                     continue
-                if (key, body.id) not in seen and (body.at < newest[key] or body.at > earliest[body.id]):
+                if (key, body.id) not in seen and (body.at < newest[key] or body.at > earliest[body.id, body.at]):
                     found.add(key.decode())
                 seen.add((key, body.id))
                 newest[key] = max(newest[key], body.at)

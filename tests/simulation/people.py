@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from app.definitions.model import Definition
+from app.profiles.seen import DAY_MS
 from tests.oracle.profiles import Identifier, IdentityRules, Record, identifiers_of
 from tests.oracle.scenario_words import TRACK_EVENTS
 from tests.scenarios import Scenario, scenario
@@ -37,16 +38,17 @@ class People:
     kind: Kind
 
 
-def people(seed: int, partitions: int, kind: Kind, **more: Any) -> People:
+def people(seed: int, partitions: int, kind: Kind, *, twins: bool = False, **more: Any) -> People:
     """The people of a seed: as the oracle makes them up, at one place or spread; or such as turn out to be one another
     all the time, spread.
 
     Args:
+        twins: Whether messages of different people sometimes have one id; all within the time that ids are kept for.
         more: Of the oracle's options, what is to be otherwise.
     """
     random = Random(seed)
     switches: dict[str, Any] = {"where_traits": False} if kind != "together" else {}
-    if kind == "tangled":
+    if kind == "tangled" or twins:
         switches["scale"] = "seconds"  # so that all of it may be late, and come again
     switches |= {
         "events": random.choice((30, 60)), "profiles": random.choice((4, 8)), "definitions": 10, "anonymous": True,
@@ -58,6 +60,8 @@ def people(seed: int, partitions: int, kind: Kind, **more: Any) -> People:
     messages = made.messages
     if kind == "tangled":
         messages = _tangled(messages, random)
+    if twins:
+        messages = _twinned(messages, Random(f"twins {seed}"), are_alike=kind != "together")
     if kind == "together":
         places = _together(messages, partitions)
     else:
@@ -99,6 +103,42 @@ def _tangled(messages: Received, random: Random) -> Received:
         ids = {**ids, "traits": traits, "context": {**context, **ids["context"]}}
         tangled.append((at_ms, {**rest, **ids}))
     return tangled
+
+
+def _twinned(messages: Received, random: Random, *, are_alike: bool) -> Received:
+    """The same messages, but some are what another person has sent before, once more under the same id: a client kept
+    it, and has learnt who it is.
+
+    Args:
+        are_alike: Whether only the identifiers may differ; else sometimes the id is all that is the same. Where
+            partitions have no order among them, which of two was the first is not to matter.
+    """
+    found: Received = []
+    for at_ms, message in messages:
+        before = [
+            said for was_ms, said in found
+            if was_ms > at_ms - DAY_MS // 2 and _is_plain(said) and _who(said) != _who(message)
+        ]  # fmt: skip
+        if before and _is_plain(message) and random.random() < 0.4:
+            twin = random.choice(before)
+            if are_alike or random.random() < 0.5:
+                rest = {key: value for key, value in twin.items() if key not in ("userId", "anonymousId")}
+                message = {**rest, **_who(message)}
+            else:
+                message = {**message, "messageId": twin["messageId"]}
+        found.append((at_ms, message))
+    return found
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    """Whether it is an event, and only its two ids say whose."""
+    context = message.get("context") or {}
+    says_more = any(key in context for key in ("traits", "device", "externalIds"))
+    return message["type"] in ("track", "page", "screen") and not says_more
+
+
+def _who(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: message[key] for key in ("userId", "anonymousId") if key in message}
 
 
 def _together(messages: Received, partitions: int) -> list[int]:

@@ -7,12 +7,11 @@ Every text of a person begins with a canary and the person's number (`tests.simu
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import msgspec
 import orjson
 
 from app.definitions.model import Catalog, Definition, Subscription
@@ -21,13 +20,9 @@ from app.identity.regulations import RegulationType
 from app.identity.rules import IdentityRules
 from app.profiles import codec
 from app.profiles.state import Profile
-from app.profiles.store import PROFILE, SPLIT, WAITING
-from app.stages import envelope, links, splitting
-from app.stages.meta import CATALOG_KEY
+from app.profiles.store import WAITING
+from app.stages import envelope, links
 from app.stages.receipts import State, receipts
-from app.stages.splitting import UnderWay
-from app.stream.splits import messages
-from app.topics import partition_of
 from tests.oracle.values import same
 from tests.scenarios import expected
 from tests.simulation import regulated
@@ -35,7 +30,7 @@ from tests.simulation.checks import check_store_of
 from tests.simulation.hosts import TOPICS, ComputeHost
 from tests.simulation.regulated import CANARY, DAY_MS, HOUR_MS, PARTITIONS, START_MS, names_of
 from tests.simulation.world import Arrival, Faults, World
-from tests.stages.splits import folded
+from tests.stages.splits import under_way
 
 OF_USERS = regulated.CATALOG.definitions
 OF_ACCOUNTS = (
@@ -125,49 +120,13 @@ def story(random: Random) -> Story:
 
 
 class StoryWorld(World):
-    """Arrivals of no partition are requests of an operator; splits are carried out beside everything else."""
-
-    _to_send: dict[tuple[int, str], list[tuple[str, list[bytes]]]]
-    """Stage, split → what of it is not sent yet, for as long as that worker lives."""
+    """Arrivals of no partition are requests of an operator."""
 
     def _arrive(self) -> None:
         if self.arrivals[0].partition >= 0:
             super()._arrive()
             return
         self.log.append(TOPICS.identity_links, 0, None, self.arrivals.pop(0).value, self.now_ms)
-
-    def _steps(self) -> list[Callable[[], None]]:
-        steps = super()._steps()
-        for host in self.computers:
-            for split in under_way(host):
-                left = self._to_send.get((id(host.stage), split.id))
-                if left is None or left:
-                    steps.append(lambda host=host, split=split: self._carry_out(host, split))
-        return steps
-
-    def _carry_out(self, host: ComputeHost, split: UnderWay) -> None:
-        """The profile is folded anew, or one more of the two results is sent."""
-        place = id(host.stage), split.id
-        if place not in self._to_send:
-            self.stages.append(host.stage)  # so that its id is nobody else's
-            held = profiles_of([host])[split.profile]
-            catalog = msgspec.json.decode(host.store.data[CATALOG_KEY], type=Catalog)
-            self._to_send[place] = messages(split, folded(self.log, self.partitions, split, held, catalog))
-            return
-        profile, values = self._to_send[place].pop(0)
-        key = profile.encode()
-        for value in values:
-            self.log.append(TOPICS.profiles_in, partition_of(key, self.partitions), key, value, self.now_ms)
-
-
-def under_way(host: ComputeHost) -> Iterator[UnderWay]:
-    """The splits that a partition has to carry out."""
-    for key in host.store.keys(SPLIT):
-        split = UnderWay.decode(host.store.data[key])
-        data = host.store.data.get(PROFILE + split.profile.encode())
-        held = codec.decode(data).merging if data is not None else None
-        if held is not None and splitting.left_of(split.id) in held.waiting:
-            yield split
 
 
 def profiles_of(hosts: Sequence[ComputeHost]) -> dict[str, Profile]:
@@ -180,7 +139,6 @@ def run_story(seed: int, faults: Faults) -> Counter[str]:
     world = StoryWorld(
         seed, CATALOG, list(made.arrivals), made.until_ms, partitions=PARTITIONS, faults=faults, rules=IdentityRules()
     )
-    world._to_send, world.stages = {}, []
     try:
         world.restored = check_store_of
         world.run()
@@ -222,7 +180,7 @@ class _Checked:
         for host in (*world.computers, *world.accounts):
             check_store_of(host)
             assert not list(host.store.keys(WAITING))
-            assert not list(under_way(host))
+            assert not list(under_way(host.store))
         return Counter(
             regulations=len(found), erased=sum(held.erased for held in profiles_of(world.computers).values()),
             splits=sum(bool(node.origin) for node in self.graph.nodes.values()), kills=world.crashes,

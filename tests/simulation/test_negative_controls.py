@@ -113,7 +113,7 @@ OF_IDENTITY = [
     Planted(
         "seen ids are left behind at a merge",
         "app/stages/merging.py",
-        "        seen = self._applied_ids(key, merging, offset)\n",
+        "        seen = self.counted.days(key, merging, offset)\n",
         "        seen: dict[int, bytes] = {}\n",
     ),
     Planted(

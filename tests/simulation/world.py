@@ -15,8 +15,13 @@ from typing import Literal
 from app.definitions.model import Catalog
 from app.identity.rules import IdentityRules, LinkRules
 from app.profiles.seen import DAY_MS
+from app.profiles.store import SPLIT
 from app.stages import envelope, links
+from app.stages.compute import ComputeStage
+from app.stages.recount import Recounted
 from app.stages.timers import SourceProgress
+from app.stages.under_way import UnderWay
+from app.stream.splits import Message
 from app.topics import partition_of
 from tests.simulation.hosts import (
     TOPICS,
@@ -31,6 +36,7 @@ from tests.simulation.hosts import (
 from tests.simulation.log import Record
 from tests.simulation.remains import Remains
 from tests.simulation.store import SimStore
+from tests.stages.splits import carried_out, under_way
 
 BATCH_MAX = 7
 
@@ -93,6 +99,12 @@ class World(Cluster):
         self.slow: list[Host] = []
         self.down: Sequence[Host] = ()
         self.received: list[Record] = []
+        self.to_send: dict[tuple[int, str], list[Message]] = {}
+        """Stage, what it has under way → what of the result is not sent yet, for as long as that worker lives."""
+        self.recounts = 0
+        """In which a message had counted for both, and no longer does."""
+        self.stages: list[ComputeStage] = []
+        """Of those, so that the id of each is nobody else's."""
         self.feeders = [FeedHost(self, p, rules) for p in range(partitions)] if rules is not None else []
         self.resolvers: list[SimpleResolveHost] = [ResolveHost(each) for each in self.feeders]
         self.resolvers = self.resolvers or [SimpleResolveHost(self, p) for p in range(partitions)]
@@ -167,6 +179,8 @@ class World(Cluster):
                 more.append(host.store.flush)
             if not (host in slow and (steps or self._may_lag()) and self.random.random() < 0.95):
                 steps += more
+        for host in self.computers:
+            steps += [lambda host=host, each=each: self._carry_out(host, each) for each in self._under_way(host)]
         steps += [
             lambda host=host: self._fire(host) for host in (*self.computers, *self.accounts) if self._may_fire(host)
         ]
@@ -214,6 +228,25 @@ class World(Cluster):
         for _ in range(2 if self.faults.resend and self.random.random() < 0.05 else 1):
             offset = self.log.append(TOPICS.events_raw, arrival.partition, None, arrival.value, self.now_ms)
             self.received.append(self.log.partitions[TOPICS.events_raw, arrival.partition][offset])
+
+    def _under_way(self, host: ComputeHost) -> list[UnderWay]:
+        """What is to be folded anew, and has not been sent by this worker."""
+        if not any(key.startswith(SPLIT) for key in host.store.data):
+            return []
+        return [each for each in under_way(host.store) if self.to_send.get((id(host.stage), each.id)) != []]
+
+    def _carry_out(self, host: ComputeHost, asked: UnderWay) -> None:
+        """Something is folded anew, or one more of the results is sent."""
+        place = id(host.stage), asked.id
+        if place not in self.to_send:
+            self.stages.append(host.stage)
+            made, self.to_send[place] = carried_out(self.log, self.partitions, asked, host.store)
+            self.recounts += isinstance(made, Recounted) and made.dropped > 0
+            return
+        profile, values = self.to_send[place].pop(0)
+        key = profile.encode()
+        for value in values:
+            self.log.append(TOPICS.profiles_in, partition_of(key, self.partitions), key, value, self.now_ms)
 
     def _commit_offset(self, host: Host) -> None:
         host.committed = host.committable

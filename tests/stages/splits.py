@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,14 +12,18 @@ from app.definitions.model import Catalog
 from app.identity.rules import Identifier
 from app.profiles import codec
 from app.profiles.state import Profile
-from app.profiles.store import PROFILE, SPLIT
+from app.profiles.store import PROFILE, SPLIT, StateReader, part_key
 from app.stages import envelope, splitting
+from app.stages.anew import order, wanted
+from app.stages.envelope import Part
 from app.stages.meta import CATALOG_KEY
 from app.stages.pieces import Pieces
-from app.stages.refold import Refold, order, wanted
-from app.stages.splitting import UnderWay, family
+from app.stages.recount import Asking, Recount, Recounted
+from app.stages.refold import Refold
+from app.stages.splitting import family
+from app.stages.under_way import UnderWay
 from app.stream.refolding import LogFold, Taker
-from app.stream.splits import messages
+from app.stream.splits import Message, messages, of_recount
 from app.topics import partition_of
 from tests.simulation.log import Log
 from tests.stages.test_merging import START_MS, TOPICS, Cluster
@@ -45,61 +50,97 @@ class Parted(Cluster):
 
     def under_way(self) -> list[UnderWay]:
         """What the partitions' states say; those that came back after their end are told by the profile."""
-        found: list[UnderWay] = []
-        for store in self.stores:
-            for key in store.keys(SPLIT):
-                value = store.get(key)
-                assert value is not None
-                split = UnderWay.decode(value)
-                held = self.profile(split.profile).merging
-                assert held is not None
-                if splitting.left_of(split.id) in held.waiting:
-                    found.append(split)
-        return found
+        return [each for store in self.stores for each in under_way(store)]
 
-    def carry_out(self, split: UnderWay, *, cut: int = 0, halfway: bool = False) -> LogFold:
+    def carry_out(self, asked: UnderWay, *, cut: int = 0, halfway: bool = False) -> LogFold | Recounted:
         """As the driver does it; halfway is what it does that is killed between the two.
 
         Args:
             cut: How many of each partition's first records the log no longer has.
         """
-        profile = split.profile
-        store = self.stores[partition_of(profile.encode(), self.partitions)]
-        data, catalog = store.get(PROFILE + profile.encode()), store.get(CATALOG_KEY)
-        assert data is not None
-        assert catalog is not None
-        held = codec.decode(data, lambda names: store.get_many([b"c|" + profile.encode() + each for each in names]))
-        current = msgspec.json.decode(catalog, type=Catalog)
-        made = folded(self.log, self.partitions, split, held, current, cut=cut)
-        for number, (to, values) in enumerate(messages(split, made)):
+        store = self.stores[partition_of(asked.profile.encode(), self.partitions)]
+        made, told = carried_out(self.log, self.partitions, asked, store, cut=cut)
+        for number, (to, values) in enumerate(told):
             if not (halfway and number):
                 for value in values:
                     self.send(to, value)
         return made
 
+    def settle(self) -> None:
+        """To rest, with all that is folded anew on the way."""
+        self.run()
+        while asked := self.under_way():
+            self.carry_out(asked[0])
+            self.run()
+
+    def split(self, asked: UnderWay, *, cut: int = 0, halfway: bool = False) -> LogFold:
+        """The same of a split."""
+        made = self.carry_out(asked, cut=cut, halfway=halfway)
+        assert isinstance(made, LogFold)
+        return made
+
+
+def under_way(store: StateReader) -> Iterator[UnderWay]:
+    """What is to be folded anew, as a partition's state says."""
+    for key in store.keys(SPLIT):
+        value = store.get(key)
+        assert value is not None
+        asked = UnderWay.decode(value)
+        held = _held(store, asked.profile).merging
+        if held is not None and asked.waits_for in held.waiting:
+            yield asked
+
+
+def carried_out(
+    log: Log, partitions: int, asked: UnderWay, store: StateReader, *, cut: int = 0
+) -> tuple[LogFold | Recounted, list[Message]]:
+    """What comes of it, and what is told to whom, from a log without each partition's first records."""
+    catalog = store.get(CATALOG_KEY)
+    assert catalog is not None
+    held, current = _held(store, asked.profile), msgspec.json.decode(catalog, type=Catalog)
+    if isinstance(asked.asked, Part):
+        made = folded(log, partitions, asked, held, current, cut=cut)
+        return made, messages(asked, made)
+    asking = Asking.of(asked, held, current)
+    own = partition_of(asked.profile.encode(), partitions)
+    pieces = asking.pieces(own)
+    _feed(pieces, log, partitions, asking.names(), cut)
+    fold = Recount(TOPICS.profiles_in, own, asking, is_whole=not cut, pieces=pieces)
+    _feed(fold, log, partitions, asking.names(), cut)
+    recounted = fold.done()
+    return recounted, of_recount(asked, recounted)
+
+
+def _held(store: StateReader, profile: str) -> Profile:
+    key = profile.encode()
+    data = store.get(PROFILE + key)
+    if data is None:
+        return Profile()
+    return codec.decode(data, lambda names: store.get_many([part_key(key, each) for each in names]))
+
 
 def folded(log: Log, partitions: int, split: UnderWay, held: Profile, catalog: Catalog, *, cut: int = 0) -> LogFold:
     """What comes of a profile whose state is held, from a log without each partition's first records."""
-    profile = split.profile
-    names = frozenset(family(profile, held.merging))
-    keys = frozenset(each.encode() for each in names)
-    read = sorted({partition_of(key, partitions) for key in keys})
+    profile, part = split.profile, split.asked
+    assert isinstance(part, Part)
+    names = family(profile, held.merging)
     own = partition_of(profile.encode(), partitions)
     pieces = Pieces(held.merging, own, split.offset)
-    _feed(pieces, log, read, keys, cut)
+    _feed(pieces, log, partitions, names, cut)
     fold = Refold(
-        TOPICS.profiles_in, own, names, split.identifier, held, catalog,
-        until=split.offset, is_whole=not cut, since=split.part.since, pieces=pieces,
+        TOPICS.profiles_in, own, names, part.ids[0], held, catalog,
+        until=split.offset, is_whole=not cut, since=part.since, pieces=pieces,
     )  # fmt: skip
-    _feed(fold, log, read, keys, cut)
-    return LogFold(fold.done(max(split.part.at, held.clock)), None)
+    _feed(fold, log, partitions, names, cut)
+    return LogFold(fold.done(max(part.at, held.clock)), None)
 
 
-def _feed(taker: Taker, log: Log, read: list[int], keys: frozenset[bytes], cut: int) -> None:
+def _feed(taker: Taker, log: Log, partitions: int, names: Iterable[str], cut: int) -> None:
+    keys = frozenset(each.encode() for each in names)
     stretches: list[list[tuple[int, int, int, Any, envelope.Body]]] = []
-    for partition in read:
+    for partition in sorted({partition_of(key, partitions) for key in keys}):
         records = log.partitions[TOPICS.profiles_in, partition][cut:]
-        found = [(record, wanted(record, keys)) for record in records]
+        found = [(record, wanted(record)) for record in records if record.key is None or record.key in keys]
         stretches.append(
             [(order(record, body), partition, at, record, body) for at, (record, body) in enumerate(found) if body]
         )
@@ -126,4 +167,4 @@ def said(emitted: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in emitted.items() if value}
 
 
-__all__ = ["START_MS", "TOPICS", "Parted", "alone", "folded", "said"]
+__all__ = ["START_MS", "TOPICS", "Parted", "alone", "carried_out", "folded", "said", "under_way"]

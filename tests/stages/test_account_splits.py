@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from app.definitions.model import Catalog
 from app.identity.rules import Identifier
-from app.profiles import codec
 from app.profiles.state import Profile
-from app.profiles.store import PROFILE, SPLIT
-from app.stages import envelope, links, splitting, telling
+from app.stages import envelope, links, telling
 from app.stages.envelope import Member
-from app.stages.meta import CATALOG_KEY
-from app.stages.splitting import UnderWay
-from app.stream.splits import messages
 from tests.stages.accounts_world import TOPICS, AccountsWorld
-from tests.stages.splits import folded, said
+from tests.stages.splits import carried_out, said, under_way
 from tests.stages.test_accounts import BIG, IN_BIG, VIEWS, Story, of_accounts
 
 TABLET = ("anonymous_id", "tablet")
@@ -70,10 +64,10 @@ class Splitting(Story):
 
     def carry_out(self) -> bool:
         """What is under way is folded; whether anything was."""
-        found = [each for place in self.world.places for each in _under_way(place.store.data)]
-        for split, held, catalog in found:
-            made = folded(self.world.log, self.world.partitions, split, held, catalog, cut=self.cut)
-            for profile, values in messages(split, made):
+        found = [(each, place.store) for place in self.world.places for each in under_way(place.store)]
+        for asked, store in found:
+            _, told = carried_out(self.world.log, self.world.partitions, asked, store, cut=self.cut)
+            for profile, values in told:
                 for value in values:
                     self.world.send("users", profile, value)
         return bool(found)
@@ -102,16 +96,6 @@ class Splitting(Story):
             of = {user for user, held in users.items() if held.belonging is not None and id_ in held.belonging.accounts}
             assert inside == of
             assert members.count == len(of)
-
-
-def _under_way(data: dict[bytes, bytes]) -> list[tuple[UnderWay, Profile, Catalog]]:
-    found = []
-    for key in [each for each in data if each.startswith(SPLIT)]:
-        split = UnderWay.decode(data[key])
-        held = codec.decode(data[PROFILE + split.profile.encode()])
-        if held.merging is not None and splitting.left_of(split.id) in held.merging.waiting:
-            found.append((split, held, msgspec.json.decode(data[CATALOG_KEY], type=Catalog)))
-    return found
 
 
 def happen(story: Splitting, *, are_one: bool, groups: tuple[str, str]) -> None:

@@ -29,8 +29,8 @@ PLANTED = [
     Planted(
         "what was folded from the log is not known by its id",
         "app/stages/merging.py",
-        "            self.take_ids(key, piece)\n        come = chain.from_iterable([*self._taken[key].",
-        "            pass\n        come = chain.from_iterable([*self._taken.get(key, {}).",
+        "            self.counted.take(key, piece)\n",
+        "            pass\n",
     ),
     Planted(
         "what has come back is still passed on",
@@ -91,7 +91,7 @@ PLANTED = [
 OF_WAITING = [
     Planted(
         "records behind the split count before it, too",
-        "app/stages/refold.py",
+        "app/stages/anew.py",
         "        elif is_later:\n",
         "        elif False:\n",
     ),
@@ -136,7 +136,7 @@ OF_WAITING = [
 OF_ERASURES = [
     Planted(
         "what was erased is folded again",
-        "app/stages/refold.py",
+        "app/stages/anew.py",
         " and not self._was_erased(body.ids, body.at):\n",
         ":\n",
     ),

@@ -14,7 +14,7 @@ from app.profiles import codec
 from app.profiles.store import PROFILE, SPLIT
 from app.stages import envelope, link_state, links
 from app.stages.records import Work
-from app.stages.splitting import UnderWay
+from app.stages.under_way import UnderWay
 from app.topics import partition_of
 from tests.simulation.store import SimStore
 from tests.stages.splits import START_MS, TOPICS, Parted
@@ -39,13 +39,6 @@ def is_erased(cluster: Parted, profile: str) -> bool:
     key = profile.encode()
     data = cluster.stores[partition_of(key, cluster.partitions)].get(PROFILE + key)
     return data is not None and codec.is_erased(data)
-
-
-def finish(cluster: Parted) -> None:
-    cluster.run()
-    while under_way := cluster.under_way():
-        cluster.carry_out(under_way[0])
-        cluster.run()
 
 
 def pending(cluster: Parted) -> list[bytes]:
@@ -92,7 +85,7 @@ def test_who_is_erased_while_parted_with_goes_and_the_other_stays() -> None:
     assert held is not None
     assert [type(envelope.decode(each.value)) for each in held.parked] == [envelope.Event, envelope.Erase]
     assert not is_erased(cluster, ANN), "what the split takes out has to come to its own first"
-    finish(cluster)
+    cluster.settle()
     assert is_erased(cluster, ANN)
     assert cluster.profile(INTO).emitted["orders"] == 3, "what was the tablet's is not erased"
     assert pending(cluster) == []
@@ -104,7 +97,7 @@ def test_who_was_taken_out_is_erased_before_its_part_has_come() -> None:
     cluster = two()
     cluster.part(ANN, INTO, TABLET, START_MS + 10, SPLIT_ID)
     erase(cluster, INTO)
-    finish(cluster)
+    cluster.settle()
     assert is_erased(cluster, INTO)
     assert cluster.profile(ANN).emitted["orders"] == 3
     assert pending(cluster) == []
@@ -118,7 +111,7 @@ def test_one_that_is_merged_and_erased_while_parted_with() -> None:
     cluster.merge(other, ANN, START_MS + 11)
     for profile in (other, ANN, BO):
         erase(cluster, profile)
-    finish(cluster)
+    cluster.settle()
     assert is_erased(cluster, other)
     assert cluster.profile(INTO).emitted["orders"] == 2
     held = cluster.profile(ANN)
@@ -135,7 +128,7 @@ def test_an_import_behind_the_erasure_is_waited_for() -> None:
     erase(cluster, ANN)
     cluster.run()
     cluster.send(other, envelope.merge(START_MS + 11, "m:link", ANN))
-    finish(cluster)
+    cluster.settle()
     assert is_erased(cluster, ANN)
     assert cluster.profile(INTO).emitted["orders"] == 2
 
@@ -156,7 +149,7 @@ def test_what_was_erased_is_not_folded_again(identifier: Identifier) -> None:
     """The tablet leaves, is erased, and comes back as a new one; then somebody is taken out once more."""
     cluster = two()
     cluster.part(ANN, INTO, TABLET, START_MS + 10, SPLIT_ID)
-    finish(cluster)
+    cluster.settle()
     erase(cluster, INTO)
     back_ms = START_MS + 2 * HOUR_MS
     cluster.send(ANN, envelope.part(back_ms, "m:20", TABLET, ANN, 2))
@@ -167,7 +160,7 @@ def test_what_was_erased_is_not_folded_again(identifier: Identifier) -> None:
     part = envelope.part(back_ms + 5, id_, identifier, second, 3, {"device:tablet": back_ms})
     cluster.send(ANN, part)
     cluster.send(second, envelope.absorb(back_ms + 5, id_, f"{id_}/taken"))
-    finish(cluster)
+    cluster.settle()
     left, taken = cluster.profile(ANN).emitted["orders"], cluster.profile(second).emitted["orders"]
     assert (left, taken) == ((3, 1) if identifier == TABLET else (1, 3))
 
@@ -175,13 +168,13 @@ def test_what_was_erased_is_not_folded_again(identifier: Identifier) -> None:
 def test_what_came_back_as_an_import_and_was_erased_then_is_not_folded_again() -> None:
     cluster = two()
     cluster.part(ANN, INTO, TABLET, START_MS + 10, SPLIT_ID)
-    finish(cluster)
+    cluster.settle()
     other = profile_id("user_id", "cleo")  # takes in the tablet, with the state that was taken out
     order(cluster, other, 11, ("user_id", "cleo"))
     cluster.merge(other, INTO, START_MS + 12)
     second = profile_id("\0split", "3")
     cluster.part(other, second, TABLET, START_MS + 13, f"spl_{3:024x}")
-    finish(cluster)
+    cluster.settle()
     assert (cluster.profile(other).emitted["orders"], cluster.profile(second).emitted["orders"]) == (1, 2)
     erase(cluster, second)
     back_ms = START_MS + 2 * HOUR_MS
@@ -191,14 +184,14 @@ def test_what_came_back_as_an_import_and_was_erased_then_is_not_folded_again() -
     third, id_ = profile_id("\0split", "4"), f"spl_{4:024x}"
     cluster.send(other, envelope.part(back_ms + 5, id_, TABLET, third, 4, {"device:tablet": back_ms}))
     cluster.send(third, envelope.absorb(back_ms + 5, id_, f"{id_}/taken"))
-    finish(cluster)
+    cluster.settle()
     assert (cluster.profile(other).emitted["orders"], cluster.profile(third).emitted["orders"]) == (1, 1)
 
 
 def test_of_who_was_taken_out_and_erased_no_text_stays_with_the_other() -> None:
     cluster = two()
     cluster.part(ANN, INTO, TABLET, START_MS + 10, SPLIT_ID)
-    finish(cluster)
+    cluster.settle()
     other = profile_id("user_id", "cleo")  # whoever takes in the other takes over what it knows of the tablet
     order(cluster, other, 11, ("user_id", "cleo"))
     cluster.merge(other, ANN, START_MS + 12)

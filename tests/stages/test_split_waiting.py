@@ -20,7 +20,7 @@ def test_what_is_not_heard_yet_when_the_profile_is_folded_counts_when_it_is_hear
     cluster.run()
     for number, identifier in enumerate((PHONE, TABLET)):
         cluster.tell(person, START_MS + 11, f"m:late{number}", [identifier], event="Order")
-    made = cluster.carry_out(cluster.under_way()[0])
+    made = cluster.split(cluster.under_way()[0])
     assert (made.folded.left_events, made.folded.taken_events) == (3, 2)
     cluster.run()
     assert [cluster.profile(each).emitted["orders"] for each in (person, into)] == [4, 3]
@@ -160,7 +160,7 @@ def test_what_goes_by_way_of_who_has_come_after_a_split_is_not_folded(is_heard: 
         cluster.run()
     cluster.carry_out(cluster.under_way()[0])
     cluster.run()
-    made = cluster.carry_out(cluster.under_way()[0])
+    made = cluster.split(cluster.under_way()[0])
     cluster.run()
     assert made.folded.taken_events == 1, "the view alone was the profile's"
     orders = [cluster.profile(each).emitted.get("orders", 0) for each in (person, into, of_cat)]
@@ -182,7 +182,7 @@ def test_what_had_waited_and_was_passed_on_is_not_folded() -> None:
     cluster.carry_out(first)
     cluster.run()
     (second,) = cluster.under_way()
-    made = cluster.carry_out(second)
+    made = cluster.split(second)
     cluster.run()
     assert (made.folded.left_events, made.folded.taken_events) == (3, 2)
     assert (cluster.profile(person).emitted["orders"], cluster.profile(again).emitted["orders"]) == (3, 3)
@@ -193,10 +193,7 @@ def split_off(cluster: Parted, profile: str, number: int, identifier: Identifier
     names = (profile_id("\0split", f"{number}:{place}") for place in range(20))
     into = next(each for each in names if partition_of(each.encode(), 2) == partition)
     cluster.part(profile, into, identifier, START_MS + 10 * number, split_id(number))
-    cluster.run()
-    for each in cluster.under_way():
-        cluster.carry_out(each)
-    cluster.run()
+    cluster.settle()
     return into
 
 
@@ -246,8 +243,10 @@ def test_what_a_profile_passed_on_before_it_became_part_of_another_is_not_folded
         run_here()
     cluster.part(winner, of_ann, ANN, START_MS + 15, split_id(3))
     run_here()
-    cluster.carry_out(next(each for each in cluster.under_way() if each.profile == winner))
-    cluster.run()
+    while asked := [each for each in cluster.under_way() if each.profile == winner]:
+        cluster.carry_out(asked[0])
+        run_here()
+    cluster.settle()
     assert orders(cluster, winner, of_ann, of_tablet) == [4, 3, 1]
 
 
@@ -271,7 +270,7 @@ def test_what_waits_already_when_it_comes_by_whom_it_went_to_counts_once() -> No
         cluster.step(here)
     cluster.run()
     cluster.send(other, envelope.merge(START_MS + 12, "m:link", winner))
-    cluster.run()
+    cluster.settle()
     assert orders(cluster, winner) == [6]
 
 

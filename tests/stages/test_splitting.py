@@ -261,7 +261,7 @@ def test_an_event_of_who_left_is_passed_on_for_ever_and_comes_back_with_them() -
     assert cluster.profile(into).identifiers == [TABLET], "the other's identifier is not its"
     cluster.merge(person, into, START_MS + 2 * HOUR_MS)
     cluster.tell(person, START_MS + 3 * HOUR_MS, "m:after", [TABLET], event="Order")
-    cluster.run()
+    cluster.settle()
     assert cluster.profile(person).emitted["orders"] == 7
     held = cluster.profile(person).merging
     assert held is not None
@@ -297,7 +297,7 @@ def test_what_the_log_no_longer_has_stays_with_the_profile() -> None:
     assert (cluster.profile(person).emitted["orders"], cluster.profile(person).emitted["spent"]) == (10, 6)
     cluster.part(person, into, TABLET, later + 20, split_id(1))
     cluster.run()
-    made = cluster.carry_out(cluster.under_way()[0], cut=5)
+    made = cluster.split(cluster.under_way()[0], cut=5)
     cluster.run()
     left, taken = cluster.profile(person).emitted, cluster.profile(into).emitted
     assert (left["orders"], taken["orders"]) == (7, 3), "what was before the log stays, and nothing is in both"
@@ -315,7 +315,7 @@ def test_where_the_log_tells_of_what_was_never_counted_a_cell_stays_whole() -> N
         cluster.tell(person, START_MS + number, f"m:{number}", [TABLET, ("user_id", "ann")][:number], event="Order")
     cluster.part(person, into, ("user_id", "ann"), START_MS + 20, split_id(1))
     cluster.run()
-    made = cluster.carry_out(cluster.under_way()[0], cut=1)
+    made = cluster.split(cluster.under_way()[0], cut=1)
     cluster.run()
     assert (made.folded.left_events, made.folded.taken_events) == (2, 2)
     orders = [cluster.profile(each).emitted.get("orders") or 0 for each in (person, into)]
