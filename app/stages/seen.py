@@ -8,8 +8,6 @@ from app.profiles import seen
 from app.profiles.store import StateReader
 from app.stages.meta import Meta
 
-ASKED_MAX = 32
-"""How many ids of a profile are looked up one by one; for more, all that it has are gone through."""
 TOMBSTONES_MAX = 200
 """How many packed records of a day gone by are deleted from the changelog with each batch."""
 
@@ -69,15 +67,11 @@ class SeenWindow:
 
     def among(self, profile: bytes, asked: Collection[bytes]) -> set[bytes]:
         """Those of some messages, by their hashes, that earlier batches have taken for a profile, on any day."""
-        tag, state, found = seen.profile_tag(profile), self._state, set[bytes]()
+        tag, ordered, found = seen.profile_tag(profile), sorted(asked), set[bytes]()
         for day in self._meta.seen_batches:
             prefix = seen.day_prefix(day) + tag
-            if len(asked) <= ASKED_MAX:
-                keys = [prefix + hashed for hashed in sorted(asked)]
-                held = zip(keys, state.get_many(keys), strict=True)
-                found.update(key[len(prefix) :] for key, value in held if value is not None)
-            else:
-                found.update(hashed for key in state.keys(prefix) if (hashed := key[len(prefix) :]) in asked)
+            held = self._state.get_many([prefix + hashed for hashed in ordered])
+            found.update(hashed for hashed, value in zip(ordered, held, strict=True) if value is not None)
         return found
 
     def add(self, profile: bytes, known: Mapping[int, Iterable[bytes]]) -> None:

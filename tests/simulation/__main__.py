@@ -1,7 +1,7 @@
-"""Run seeds: `python -m tests.simulation FIRST COUNT [people|accounts]`; exit 1 at the first that fails.
+"""Run seeds: `python -m tests.simulation FIRST COUNT [people|twins|accounts]`; exit 1 at the first that fails.
 
-By the simple rule lagging and deadly; of people who turn out to be one in every shape that there is; of accounts killed
-with and without lag.
+By the simple rule lagging and deadly; of people who turn out to be one in every shape that there is, or who have sent
+messages of one id besides; of accounts killed with and without lag.
 """
 
 import sys
@@ -21,9 +21,9 @@ def main() -> int:
     counts: Counter[str] = Counter()
     for seed in range(first, first + count):
         try:
-            if "people" in sys.argv:
+            if "people" in sys.argv or "twins" in sys.argv:
                 for faults, kind in SHAPES:
-                    counts += run_people(seed, faults, kind)
+                    counts += run_people(seed, faults, kind, twins="twins" in sys.argv)
                 crashes = counts["crashes"]
             elif "accounts" in sys.argv:
                 for faults, partitions in (OF_ACCOUNTS["killed"], OF_ACCOUNTS["deadly"]):

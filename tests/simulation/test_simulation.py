@@ -35,6 +35,8 @@ SHAPES: list[tuple[Faults, Kind]] = [
 
 FIRST_SEED = int(os.environ.get("HEADWATER_SEED", "800000"))
 PEOPLE = int(os.environ.get("HEADWATER_PEOPLE", "5"))
+TWINS_SEED = int(os.environ.get("HEADWATER_SEED", "1000"))
+TWINS = int(os.environ.get("HEADWATER_TWINS", "1"))
 SEEDS = int(os.environ.get("HEADWATER_SIMULATIONS", "5"))
 
 
@@ -73,6 +75,18 @@ def test_people_who_turn_out_to_be_one_equal_the_oracle(faults: Faults, kind: Ki
     assert not faults.crash or counts["crashes"] > PEOPLE // 2
 
 
+def test_messages_of_one_id_that_two_people_had_counted_equal_the_oracle() -> None:
+    seeds = range(TWINS_SEED, TWINS_SEED + TWINS)
+    print(f"\n{seeds}")
+    counts: Counter[str] = Counter()
+    for seed in seeds:
+        for faults, kind in SHAPES:
+            counts += run_people(seed, faults, kind, twins=True)
+    print(dict(counts))
+    assert counts["recounts"] > TWINS
+    assert counts["crashes"] > TWINS
+
+
 def test_link_takes_fewer_requests_than_it_was_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "CHANGELOG_BYTES", 300)
     for seed in range(FIRST_SEED, FIRST_SEED + 2):
@@ -85,9 +99,10 @@ def test_kills_hit_work_in_flight() -> None:
 
 
 @pytest.mark.skipif("SEED" not in os.environ, reason="for replaying a seed that failed")
+@pytest.mark.parametrize("twins", [False, True])
 @pytest.mark.parametrize(("faults", "kind"), SHAPES)
-def test_one_seed_of_people(faults: Faults, kind: Kind) -> None:
-    run_people(int(os.environ["SEED"]), faults, kind)
+def test_one_seed_of_people(faults: Faults, kind: Kind, twins: bool) -> None:
+    run_people(int(os.environ["SEED"]), faults, kind, twins=twins)
 
 
 @pytest.mark.skipif("SEED" not in os.environ, reason="for replaying a seed that failed")

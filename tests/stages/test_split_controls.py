@@ -13,6 +13,7 @@ from tests.planted import Planted, copied, planted_in
 PYTEST = ["-m", "pytest", "-x", "-q", "--rootdir=.", "-c", "/dev/null"]
 STORIES, ERASING = "tests/stages/test_splitting.py", "tests/stages/test_split_erasing.py"
 ACCOUNTS, WAITS = "tests/stages/test_account_splits.py", "tests/stages/test_split_waiting.py"
+RECOUNTS, ACCOUNT_RECOUNTS = "tests/stages/test_recounting.py", "tests/stages/test_account_recounts.py"
 PLANTED = [
     Planted(
         "nothing waits while a profile is parted",
@@ -242,6 +243,97 @@ OF_ACCOUNTS = [
 ]
 
 
+OF_RECOUNTS = [
+    Planted(
+        "nobody looks whether the two have counted one id",
+        "app/stages/merging.py",
+        "if not came[0].split and self.counted.shares(key, merging, offset, came):",
+        "if False:",
+    ),
+    Planted(
+        "what has counted for both is not dropped",
+        "app/stages/recount.py",
+        "is_others = is_event and (",
+        "is_others = False and (",
+    ),
+    Planted(
+        "the later of the two counts",
+        "app/stages/anew.py",
+        "        return body.at\n",
+        "        return -body.at\n",
+    ),
+    Planted(
+        "what waits at the winner is folded, too",
+        "app/stages/recount.py",
+        "if partition == self._partition and record.offset in side.parked:",
+        "if False:",
+    ),
+    Planted(
+        "what the loser had parked is folded as its",
+        "app/stages/recount.py",
+        "return self.seen is None or day < self.seen_since or self.seen.has(day, hashed)",
+        "return True",
+    ),
+    Planted(
+        "a call that is no event takes the place of an event",
+        "app/stages/recount.py",
+        "is_event and (other.counted.has(day, hashed)",
+        "(other.counted.has(day, hashed)",
+    ),
+    Planted(
+        "whoever is on the way to the loser is held up behind a recount",
+        "app/stages/recounting.py",
+        "    theirs = state.merging.waiting if state.merging is not None else ()\n",
+        "    theirs = ()\n",
+    ),
+    Planted(
+        "a winner that becomes part of another takes its recount along",
+        "app/stages/merging.py",
+        "for recount in recounting.give_up(key, merging):",
+        "for recount in ():",
+    ),
+    Planted(
+        "what counts for both is taken from one of them only",
+        "app/profiles/merge.py",
+        "        theirs.pop(cell_id, None)\n",
+        "",
+    ),
+    Planted(
+        "what was erased is folded again when two become one",
+        "app/stages/splitting.py",
+        "    merging.since[hashed] = part.at\n",
+        "",
+    ),
+    Planted(
+        "of a cell that the log does not have all of only what it has is left",
+        "app/stages/recount.py",
+        "        if self._is_whole:\n",
+        "        if True:\n",
+    ),
+    Planted(
+        "a state that came back is folded beside its messages",
+        "app/stages/recount.py",
+        "other.counted.has(day, hashed) or other.with_pieces.has(day, hashed)",
+        "other.counted.has(day, hashed)",
+    ),
+]
+
+OF_ACCOUNT_RECOUNTS = [
+    Planted(
+        "accounts do not ask what two have counted together",
+        "app/stages/reports.py",
+        "        said.parts = merge.recounted\n",
+        "",
+    ),
+    Planted(
+        "what counted for both is brought along twice",
+        "app/profiles/merge.py",
+        "    if both.belonging is None:\n",
+        "    if True:\n",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("planted"))
@@ -250,6 +342,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FOUND_BY = [*((each, STORIES) for each in PLANTED), *((each, ERASING) for each in OF_ERASURES)]
 FOUND_BY += [(each, WAITS) for each in OF_WAITING]
 FOUND_BY += [(each, ACCOUNTS) for each in OF_ACCOUNTS]
+FOUND_BY += [(each, RECOUNTS) for each in OF_RECOUNTS]
+FOUND_BY += [(each, ACCOUNT_RECOUNTS) for each in OF_ACCOUNT_RECOUNTS]
 
 
 @pytest.mark.parametrize(("planted", "tests"), FOUND_BY, ids=[planted.name for planted, _ in FOUND_BY])
