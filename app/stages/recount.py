@@ -71,8 +71,6 @@ class Side:
     seen: _Days | None = None
     """The messages that it has counted, from a day on; None where that follows from those that it has not."""
     seen_since: int = 0
-    parked: frozenset[int] = frozenset()
-    """Offsets of the records that wait."""
     elsewhere: frozenset[bytes] = frozenset()
     """Messages that are in the log under its name, and that it has not counted."""
     fold: Fold = field(default_factory=Fold)
@@ -106,7 +104,6 @@ def _winner(profile: str, held: Profile) -> Side:
     merging = held.merging or Merging()
     return Side(
         frozenset(each.encode() for each in family(profile, merging)), held, merging,
-        parked=frozenset(each.offset for each in merging.parked),
         elsewhere=frozenset(id_hash(each.id) for each in waiting(merging.parked)) | merging.passed.keys(),
     )  # fmt: skip
 
@@ -271,8 +268,6 @@ class Recount(Anew):
         winner, loser = self._asking.sides
         side, other = (winner, loser) if record.key in winner.names else (loser, winner)
         day, hashed = event.at // DAY_MS, id_hash(event.id)
-        if partition == self._partition and record.offset in side.parked:
-            return
         if not side.has(day, hashed) or self._gone_with.went_on(event, hashed):
             return
         if side.parted.parted_of(event.ids) is not None:

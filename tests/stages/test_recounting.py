@@ -271,14 +271,13 @@ def test_what_the_loser_had_parked_counts_when_its_turn_comes() -> None:
     assert (emitted["orders"], emitted["spent"]) == (3, 9)
 
 
-def test_what_is_parked_is_not_folded_though_it_came_before_what_it_repeats() -> None:
+def test_what_waits_at_the_winner_counts_when_its_turn_comes() -> None:
     cluster = met(BOB)
     cluster.merge(ANN, BOB, START_MS + 5)
-    late = {"timestamp": iso(START_MS - 2), "properties": {"price": 50, "sku": "late"}}
-    cluster.event(ANN, START_MS - 1, "m:ann", event="Order", **late)  # of a partition that is behind
-    (made,) = finish(cluster)
-    assert made.dropped == 1
-    assert cluster.profile(ANN).emitted["spent"] == 6
+    cluster.event(ANN, START_MS + 6, "m:waits", event="Order", properties={"price": 3, "sku": "w"})
+    finish(cluster)
+    emitted = cluster.profile(ANN).emitted
+    assert (emitted["orders"], emitted["spent"]) == (3, 9)
 
 
 def test_whoever_the_loser_waits_for_is_let_through_where_a_split_waits_behind_the_recount() -> None:

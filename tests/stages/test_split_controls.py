@@ -265,8 +265,8 @@ OF_RECOUNTS = [
     Planted(
         "what waits at the winner is folded, too",
         "app/stages/recount.py",
-        "if partition == self._partition and record.offset in side.parked:",
-        "if False:",
+        "elsewhere=frozenset(id_hash(each.id) for each in waiting(merging)) | merging.passed.keys(),",
+        "",
     ),
     Planted(
         "what the loser had parked is folded as its",
