@@ -3,7 +3,7 @@
 `ids` is [[type, value, added ms], …], `absorbed` [[profile, when ms, message id], …]. `w` is the offset of the last
 request that changed it: of two records of a profile the one with the higher `w` is the newer. `parted` is [[type,
 hash, new profile, when ms, id of the split], …], `apart` [[type, value, when last ms, first out of which profile, when
-first ms], …], the last two since some version; `origin` [profile, id of the split].
+first ms], …], in older records without the last two; `origin` [profile, id of the split].
 """
 
 from __future__ import annotations

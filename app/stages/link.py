@@ -8,7 +8,6 @@ each merge `absorb` to the winner and `merge` to the loser; the message itself, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 import msgspec
 import orjson
@@ -21,6 +20,7 @@ from app.identity.rules import Identifier, LinkRules
 from app.profiles.store import META
 from app.stages import assignments, envelope, link_state, links, splitting
 from app.stages.dead import dead_record
+from app.stages.decided import Decided
 from app.stages.link_state import GraphMeta
 from app.stages.overlay import Overlay
 from app.stages.records import InRecord, Work
@@ -80,7 +80,7 @@ class LinkStage:
         asked = list(dict.fromkeys(each for _, body in parsed for each in _asked_of(body)))
         link_state.load(graph, self._state, asked)
         regulator = Regulator(self._topics, self._partitions, self._state, graph, asked, meta.regulated > 0)
-        batch = _Batch(work, graph, regulator)
+        batch = _Batch(work, graph, regulator, Decided(self._state, work.writes))
         for record, body in parsed:
             if batch.has_split or batch.changed_bytes + regulator.changed_bytes > CHANGELOG_BYTES:
                 work.src_next = record.offset
@@ -121,8 +121,9 @@ class LinkStage:
             usable = with_previous(usable, (kind, asked.previous), graph.rules)
         said_ms = None
         if apart := graph.apart_of(usable):
-            if not self._is_first(batch, asked, usable):
+            if not batch.decided.take(asked.id, usable, asked.at):
                 return
+            batch.changed_bytes += RECORD_BYTES
             # What was said before somebody took it back must not count again, however late it comes.
             said_ms = _said_ms(asked)
         fresh = [each for each in usable if each not in graph.owners]
@@ -151,19 +152,6 @@ class LinkStage:
         facts.created += found.is_new
         facts.merged += len(found.losers)
         facts.aside += len(found.holds) < len(usable)
-
-    def _is_first(self, batch: _Batch, asked: links.Link, usable: Sequence[Identifier]) -> bool:
-        """Whether a message that names somebody who was ever taken out is decided for the first time. Once more it
-        would be decided by what has left since; and what was decided is in `profiles.in`."""
-        keys = link_state.decided_keys(asked.id, usable, asked.at)
-        held = self._state.get_many(keys)
-        if any(value is not None or key in batch.work.writes for key, value in zip(keys, held, strict=True)):
-            return False
-        batch.decided += 1
-        batch.newest_ms = max(batch.newest_ms, asked.at)
-        batch.work.writes[keys[0]] = b""
-        batch.changed_bytes += RECORD_BYTES
-        return True
 
     def _tell(self, batch: _Batch, found: Resolution) -> None:
         """Every partition that has met the profile learns what it does not know of it."""
@@ -230,9 +218,7 @@ class LinkStage:
         work, graph, meta = batch.work, batch.graph, self._meta
         for partition, upto in sorted(batch.answered.items()):
             work.emit_later(self._topics.identity_assignments, partition, assignments.answered(upto))
-        for key in islice(self._state.keys(link_state.DECIDED), 2 * batch.decided):
-            if link_state.is_old(key, batch.newest_ms):
-                work.writes[key] = None
+        batch.decided.settle()
         work.changelog.extend(work.writes.items())
         for loser, winner in batch.merged.items():
             work.writes[link_state.redirect_key(loser)] = winner.encode()
@@ -277,26 +263,22 @@ class _Batch:
         "graph",
         "has_split",
         "merged",
-        "newest_ms",
         "regulator",
         "sizes",
         "work",
     )
 
-    def __init__(self, work: Work, graph: Graph, regulator: Regulator) -> None:
+    def __init__(self, work: Work, graph: Graph, regulator: Regulator, decided: Decided) -> None:
         self.work = work
         self.graph = graph
         self.regulator = regulator
+        self.decided = decided
         self.answered: dict[int, int] = {}
         """Partition of `events.raw` → the highest offset that was answered."""
         self.changed: dict[str, int] = {}
         """Profile, living or merged → the offset of the last request that changed it."""
         self.changed_bytes = 0
         """About what they take up in the changelog."""
-        self.decided = 0
-        """How many messages are remembered as decided. Twice as many may be forgotten, if they are old enough."""
-        self.newest_ms = 0
-        """When the newest of them came."""
         self.sizes: dict[str, int] = {}
         self.gained: dict[Identifier, None] = {}
         self.merged: dict[str, str] = {}

@@ -16,21 +16,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import msgspec
-import orjson
 
 from app.identity import codec, regulations
 from app.identity.graph import Graph
 from app.identity.rules import Identifier, LinkRules
 from app.ids import profile_id
-from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.profiles.store import META, StateReader
 from app.stages.assignments import identifier_key
+from app.stages.decided import DECIDED
 from app.stages.restoring import StateWriter
 
 NODE = b"g|"
@@ -41,9 +38,6 @@ SUPPRESSED = b"s|"
 SPENT = b"e|"
 RULES_KEY = META + b"rules"
 ANSWER = b"k|"
-DECIDED = b"d|"
-_DAY = struct.Struct(">I")
-_HASH_BYTES = 16
 
 
 class Answer(msgspec.Struct):
@@ -114,19 +108,6 @@ def answer_key(split_id: str) -> bytes:
 def answer_of(value: bytes | None) -> Answer:
     """What became of a split, from the value of its key."""
     return msgspec.json.decode(value or b"", type=Answer)
-
-
-def decided_keys(message_id: str, usable: Sequence[Identifier], at_ms: int) -> list[bytes]:
-    """The key under which it is kept that a message was decided, and those under which it may be if it was said to have
-    come a day earlier or later."""
-    hashed = blake2b(orjson.dumps([message_id, usable]), digest_size=_HASH_BYTES).digest()
-    day = at_ms // DAY_MS
-    return [DECIDED + _DAY.pack(near) + hashed for near in (day, max(day - 1, 0), day + 1)]
-
-
-def is_old(key: bytes, at_ms: int) -> bool:
-    """Whether a decision need not be kept any longer."""
-    return _DAY.unpack_from(key, len(DECIDED))[0] < at_ms // DAY_MS - DAYS_KEPT  # type: ignore[no-any-return]
 
 
 def regulation_key(regulation: str) -> bytes:

@@ -93,7 +93,7 @@ PLANTED = [
     Planted(
         "what is read again is decided again",
         "app/stages/link.py",
-        "if not self._is_first(batch, asked, usable):",
+        "if not batch.decided.take(asked.id, usable, asked.at):",
         "if False:",
     ),
     Planted(

@@ -11,6 +11,7 @@ from app.identity.regulations import RegulationType
 from app.ids import profile_id
 from app.profiles.seen import DAY_MS, DAYS_KEPT
 from app.stages import link_state, links
+from app.stages.decided import DECIDED
 from app.stages.records import Work
 from app.stages.splitting import taken_of
 from tests.simulation.store import SimStore
@@ -232,7 +233,7 @@ def test_what_was_decided_long_ago_is_forgotten() -> None:
     split(rig, (ID, PHONE))
     for number in range(20):
         rig.take(said(2, AT_MS + number // 2 * DAY_MS, id_=f"m:{number}"))
-    kept = [key for key in rig.store.data if key.startswith(link_state.DECIDED)]
+    kept = [key for key in rig.store.data if key.startswith(DECIDED)]
     assert len(kept) == 2 * (DAYS_KEPT + 1)
     restored = SimStore()
     link_state.apply(restored, rig.changelog, len(rig.changelog) - 1)
