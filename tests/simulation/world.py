@@ -179,11 +179,11 @@ class World(Cluster):
                 more.append(host.store.flush)
             if not (host in slow and (steps or self._may_lag()) and self.random.random() < 0.95):
                 steps += more
-        for host in self.computers:
-            steps += [lambda host=host, each=each: self._carry_out(host, each) for each in self._under_way(host)]
         steps += [
             lambda host=host: self._fire(host) for host in (*self.computers, *self.accounts) if self._may_fire(host)
         ]
+        for host in self.computers:
+            steps += [lambda host=host, each=each: self._carry_out(host, each) for each in self._under_way(host)]
         return steps
 
     def _pass_time(self) -> None:
