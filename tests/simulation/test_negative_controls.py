@@ -16,6 +16,7 @@ ACCOUNTS = ("810000", "1", "accounts")
 RARE = {
     "assignments before the records of the profile": ("301", "1", "people"),
     "those who were merged pass nothing on": ("309", "1", "people"),
+    "nothing is parked": ("302", "1", "people"),
     "what a user says twice counts twice": ("810001", "1", "accounts"),
     "what is brought along in pieces is not restored": ("810003", "1", "accounts"),
 }
