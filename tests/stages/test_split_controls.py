@@ -64,12 +64,6 @@ PLANTED = [
         "(self._left.days, self._taken.days, self._others.days)",
     ),
     Planted(
-        "who was taken out twice comes back as after the first time",
-        "app/stages/pieces.py",
-        "_age(held) < _age(piece)",
-        "_age(held) > _age(piece)",
-    ),
-    Planted(
         "what the log tells comes on top of what there was",
         "app/stages/refold.py",
         "remaining(self._held.cells, self._all.profile.cells, left",
@@ -90,6 +84,12 @@ PLANTED = [
 ]
 
 OF_WAITING = [
+    Planted(
+        "who was taken out twice comes back as after the first time",
+        "app/stages/pieces.py",
+        "_age(held) < _age(piece)",
+        "_age(held) > _age(piece)",
+    ),
     Planted(
         "records behind the split count before it, too",
         "app/stages/anew.py",

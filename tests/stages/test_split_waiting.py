@@ -348,3 +348,15 @@ def test_of_what_came_back_long_ago_all_is_known(monkeypatch: pytest.MonkeyPatch
     cluster.merge(person, into, START_MS + 24 * HOUR_MS * 9 + 1)
     of_phone = split_off(cluster, person, 2, PHONE)
     assert orders(cluster, person, of_phone) == [10, 3]
+
+
+def test_who_was_taken_out_twice_has_what_went_with_it_the_second_time() -> None:
+    cluster, person, _ = two()
+    first = split_off(cluster, person, 1, TABLET)
+    cluster.merge(person, first, START_MS + 12)
+    cluster.tell(person, START_MS + 13, "m:both", [TABLET, PHONE], event="Order")
+    second = split_off(cluster, person, 2, TABLET)
+    assert orders(cluster, person, second) == [3, 3]
+    cluster.merge(person, second, START_MS + 22)
+    of_phone = split_off(cluster, person, 3, PHONE)
+    assert orders(cluster, person, of_phone) == [3, 3], "it came back with the tablet, and stays with it"
