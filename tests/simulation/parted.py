@@ -17,7 +17,7 @@ from app.stages import links
 from tests.simulation import regulated
 from tests.simulation.hosts import TOPICS, Host
 from tests.simulation.regulated import DAY_MS, HOUR_MS, PARTITIONS, START_MS, names_of
-from tests.simulation.stories import StoryWorld, profiles_of, under_way
+from tests.simulation.stories import StoryWorld, profiles_of
 from tests.simulation.world import Arrival, Faults, Group
 
 CATALOG = Catalog(
@@ -63,7 +63,6 @@ def run_parted(seed: int) -> Counter[str]:
         seed, CATALOG, list(told), told[-1].at_ms + DAY_MS, partitions=PARTITIONS, faults=SHAPES[seed % len(SHAPES)],
         rules=IdentityRules(),
     )  # fmt: skip
-    world._to_send, world.stages = {}, []
     try:
         world.run()
         return check(world)
@@ -78,7 +77,6 @@ class Told(StoryWorld):
 
     def __init__(self) -> None:
         super().__init__(0, CATALOG, [], START_MS, partitions=PARTITIONS, rules=IdentityRules())
-        self._to_send, self.stages = {}, []
         self.splits = 0
         self.hears = True
         """Whether resolvers hear what `link` tells them."""
@@ -104,13 +102,13 @@ class Told(StoryWorld):
         self._rest()
 
     def _rest(self) -> None:
-        while any(self._go_on(host) for host in self.hosts):
-            pass
-        for host in self.computers:
-            for split in list(under_way(host)):
-                for _ in range(3):  # the fold, and its two results
-                    self._carry_out(host, split)
-                self._rest()
+        while True:
+            while any(self._go_on(host) for host in self.hosts):
+                pass
+            under_way = [(host, each) for host in self.computers for each in self._under_way(host)]
+            if not under_way:
+                return
+            self._carry_out(*under_way[0])
 
     def _go_on(self, host: Host) -> bool:
         if not host.has_more or (host in self.feeders and not self.hears):
