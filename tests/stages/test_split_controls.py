@@ -123,7 +123,7 @@ OF_WAITING = [
     Planted(
         "what had waited behind its own import counts again",
         "app/stages/merging.py",
-        "                repeat = each.repeat or self.is_repeat(key, body)\n                if",
+        "                repeat = each.repeat or self.counted.is_repeat(key, body)\n                if",
         "                repeat = each.repeat\n                if",
     ),
     Planted(
@@ -265,7 +265,7 @@ OF_RECOUNTS = [
     Planted(
         "what waits at the winner is folded, too",
         "app/stages/recount.py",
-        "elsewhere=frozenset(id_hash(each.id) for each in waiting(merging)) | merging.passed.keys(),",
+        "elsewhere=frozenset(id_hash(each.id) for each in waiting(merging.parked)) | merging.passed.keys(),",
         "",
     ),
     Planted(
