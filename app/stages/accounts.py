@@ -162,9 +162,10 @@ class Accounts:
             application.recollect(brought, is_answer=members.answers(body.user, number))
         else:
             application.step(body.user, touched, brought, call, body.arrival)
-        is_less = body.leaves or body.parts
-        if is_less:
+        is_gone = body.leaves or body.parts
+        if is_gone:
             application.forget()
+        is_less = is_gone or body.recounted
         if (is_less and application.plan.cells) or (is_asking and (is_less or body.replaces)):
             # Cells cannot be taken apart: what this user has done is in them, and what any other has.
             self._folding.telling.ask(application, members)

@@ -154,6 +154,7 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
         joins: The user belongs to the account from here on; all of its conditions are in `conditions`.
         leaves: The user belongs to it no more, and has never done anything.
         parts: An identifier has left the user: some of what it had done, it has never done.
+        recounted: Some of what it had done, two had done under one id: it counts once.
         expects: The profile which that makes, and which belongs to the account, too. It will say so itself.
         parted: It joins as such a profile: what it has done was the other's, so the account has counted it already.
         recollects: It answers the account's question of that number.
@@ -173,6 +174,7 @@ class Member(msgspec.Struct, tag_field="kind", tag="member", omit_defaults=True)
     joins: bool = False
     leaves: bool = False
     parts: bool = False
+    recounted: bool = False
     expects: str = ""
     parted: bool = False
     recollects: int = 0

@@ -216,7 +216,7 @@ def _said(application: Application, belonging: Belonging, account: str, step: _S
         said.expects = parted.into if account in parted.joins else ""
     if merge is not None:
         said.parted = merge.parted
-        said.parts = merge.recounted
+        said.recounted = merge.recounted
         said.replaces = [merge.loser] if account in merge.replaced else []
         said.cells = merge.brought.get(account, b"")
     elif joins:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app.definitions.model import Definition
 from app.stages import reports, telling
 from tests.stages.splits import said
 from tests.stages.test_account_splits import ASKED, Splitting
-from tests.stages.test_accounts import IN_BIG
+from tests.stages.test_accounts import IN_BIG, of_accounts
 
 GROUPS = [("acme", "acme"), ("acme", ""), ("", "acme"), ("acme", "bits"), ("", "")]
 
@@ -64,3 +65,15 @@ def test_the_account_of_both_keeps_its_answer_until_it_knows_the_right_one() -> 
         assert story.account("acme").emitted["views"] == 4
         # Two of them had been said twice; not once was it less than what there is.
         assert [value for _, value in story.changes("views")] == [1, 2, 3, 4, 5, 6, 4], f"seed {seed}"
+
+
+def test_nobody_has_gone_so_words_of_what_the_account_was_stay() -> None:
+    word = Definition("word", "trait", "event('W').last(property('w'))", "ACCOUNTS")
+    story = Splitting(word, of_accounts("asked", "event('V').where(trait('word') = 'old').count()"))
+    story.by({"userId": "bob"}, "group", groupId="acme")
+    for each in ("old", "new"):
+        story.by({"userId": "bob"}, "track", event="W", properties={"w": each})
+        story.by({"userId": "bob"}, "track", event="V")
+    happen(story, ("acme", "acme"), are_one=False)
+    assert story.account("acme").emitted == {"word": "new", "asked": 1}
+    assert max(members.asked for members in [story.account("acme").members] if members is not None) == 1
