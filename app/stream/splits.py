@@ -41,6 +41,8 @@ from app.transport.fence import Fence
 log = logs.get("splits")
 
 TICK_S = 0.5
+AGAIN_S = 30.0
+"""Before something is tried again that has failed by itself: the log is long."""
 TOGETHER_MAX = 50
 """For how many the log is read at once: what waits for its turn among their records is in memory."""
 
@@ -115,6 +117,8 @@ class Splits:
         self._failpoint = failpoint
         self._sent: dict[tuple[int, str], object] = {}
         """Partition, what is under way → the lane in whose time all of it was sent."""
+        self._again_s: dict[tuple[int, str], float] = {}
+        """The same → not before when it is tried again."""
 
     async def run(self) -> None:
         """For ever. What goes wrong makes it late, no more."""
@@ -135,11 +139,11 @@ class Splits:
     def _under_way(self, partition: int, served: Serving) -> list[_Task]:
         """What of a partition has not been sent; the store is looked into here and nowhere else."""
         found: list[_Task] = []
-        store = served.store
+        store, now_s = served.store, asyncio.get_running_loop().time()
         for key in list(store.keys(SPLIT)):
             place = partition, key[len(SPLIT) :].decode()
             value = store.get(key)
-            if value is None or self._sent.get(place) is served.lane:
+            if value is None or self._sent.get(place) is served.lane or now_s < self._again_s.get(place, now_s):
                 continue
             under_way = UnderWay.decode(value)
             held = _profile(store, under_way.profile)
@@ -148,6 +152,7 @@ class Splits:
                 continue
             catalog = store.get(CATALOG_KEY)
             self._sent.pop(place, None)
+            self._again_s.pop(place, None)
             found.append(
                 _Task(partition, under_way, held, msgspec.json.decode(catalog, type=Catalog) if catalog else Catalog())
             )
@@ -159,14 +164,20 @@ class Splits:
         jobs = [task.job(self._topics.profiles_in) for task in tasks]
         found = await read_for(self._admin, self._reader, self._topics, self._partitions, jobs)
         for task, read in zip(tasks, found, strict=True):
-            if isinstance(read, Exception):
-                log.error("could not be folded anew and is tried again", id=task.under_way.id, error=repr(read))
+            try:
+                if isinstance(read, Exception):
+                    raise read
+                told = task.messages(read)
+            except Exception as error:  # the others have nothing to do with it
+                log.error("could not be folded anew and is tried again", id=task.under_way.id, error=repr(error))
+                again_s = asyncio.get_running_loop().time() + AGAIN_S
+                self._again_s[task.partition, task.under_way.id] = again_s
                 continue
             served = self._serving().get(task.partition)
             if served is None:
                 continue  # another worker's by now
             # First what was taken out: the profile stops waiting, and asking for it, only once that is there.
-            for profile, values in task.messages(read):
+            for profile, values in told:
                 self._fence.check(task.partition)
                 key = profile.encode()
                 place = self._topics.profiles_in, partition_of(key, self._partitions)
