@@ -131,7 +131,8 @@ class Graph:
         self.heirs: dict[str, str] = {}
         """Profile → the one that it has become part of, or itself: of those that these were first taken out of."""
         self.spent: set[str] = set()
-        """Ids of erased profiles, so far as they may be asked for."""
+        """Ids that cannot be given, as far as they may be asked for: of erased profiles, and of those called by an
+        identifier that has left them, and was erased."""
 
     def resolve(
         self, usable: Sequence[Identifier], at_ms: int, message_id: str, partition: int, said_ms: int | None = None,
@@ -268,10 +269,11 @@ class Graph:
         return profile, fits, aside
 
     def _new_id(self, first: Identifier) -> str:
-        """Called by its first identifier; by another name where whoever was called so has been erased."""
-        erased = 0
-        while (profile := str(profile_id(*first, erased))) in self.spent:
-            erased += 1
+        """Called by its first identifier; by another name where somebody is, or was, called so."""
+        before, profile = 0, str(profile_id(*first, 0))
+        while profile in self.spent or profile in self.nodes or profile in self.heirs:
+            before += 1
+            profile = str(profile_id(*first, before))
         return profile
 
     def erase(self, profile: str) -> Node:

@@ -157,15 +157,19 @@ def _load_heir(graph: Graph, state: StateReader, profile: str) -> None:
 
 
 def load_spent(graph: Graph, state: StateReader, identifiers: Iterable[Identifier]) -> None:
-    """Have in a graph which ids cannot be given to profiles that some identifiers may make."""
+    """Have in a graph which ids cannot be given to profiles that some identifiers may make: erased, living or merged.
+
+    An identifier that left the profile which is called by it, and was erased, is nobody's, and that profile is there.
+    """
     asked = dict.fromkeys(identifiers, 0)
     while asked:
-        profiles = [profile_id(*each, erased) for each, erased in asked.items()]
-        held = state.get_many([spent_key(each) for each in profiles])
-        graph.spent.update(each for each, found in zip(profiles, held, strict=True) if found is not None)
-        asked = {
-            each: erased + 1 for (each, erased), found in zip(asked.items(), held, strict=True) if found is not None
-        }
+        profiles = {each: profile_id(*each, before) for each, before in asked.items()}
+        taken: set[Identifier] = set()
+        for key in (spent_key, node_key, redirect_key):
+            held = state.get_many([key(each) for each in profiles.values()])
+            taken.update(each for each, found in zip(profiles, held, strict=True) if found is not None)
+        graph.spent.update(profiles[each] for each in taken)
+        asked = {each: asked[each] + 1 for each in taken}
 
 
 def apply(store: StateWriter, records: Sequence[tuple[bytes | None, bytes | None]], last_offset: int) -> None:

@@ -95,6 +95,25 @@ def test_who_is_deleted_may_come_back_as_somebody_else() -> None:
     assert profile == profile_id("user_id", "ann", 4)
 
 
+@pytest.mark.parametrize("is_merged", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_whose_name_somebody_else_goes_by_comes_back_under_another(is_merged: bool, at_once: bool) -> None:
+    """Ann's profile is called by her; she has left it, and was erased. It is still there, or part of Zoe's."""
+    rig = Rig()
+    rig.take(request(user("zoe")))
+    rig.take(request(user("ann"), anonymous("dev")))
+    rig.take(links.split("spl_000000000000000000000001", ("user_id", "ann")))
+    if is_merged:
+        rig.take(request(user("zoe"), anonymous("dev")))
+    erasing, back = regulation(DELETE, ("user_id", "ann")), request(user("ann"), offset=9)
+    works = [rig.take(erasing, back)] if at_once else [rig.take(erasing), rig.take(back)]
+    (came,) = events(works[-1])
+    assert came not in {ANN, *erased(works[0])}
+    for others in (request(anonymous("dev"), offset=10), request(user("ann"), offset=11)):
+        (whose,) = events(rig.take(others))
+        assert whose == (came if b"ann" in others else profile_id("user_id", "zoe") if is_merged else ANN)
+
+
 def test_who_is_kept_out_stays_as_they_are_and_comes_in_again_when_it_is_lifted() -> None:
     rig = Rig()
     rig.take(request(user("ann"), anonymous("dev"), partition=1))
