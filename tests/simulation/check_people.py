@@ -34,7 +34,7 @@ def run_people(seed: int, faults: Faults, kind: Kind, *, twins: bool = False) ->
     Returns:
         What it came to, to be added up.
     """
-    who = people(seed, PARTITIONS, kind, twins=twins)
+    who = people(seed, PARTITIONS, kind, twins=twins, in_order=not faults.crash)
     made = who.made
     world = World(
         seed, made.catalog, who.arrivals, made.until_ms, partitions=PARTITIONS, faults=faults, rules=IdentityRules()

@@ -38,12 +38,16 @@ class People:
     kind: Kind
 
 
-def people(seed: int, partitions: int, kind: Kind, *, twins: bool = False, **more: Any) -> People:
+def people(
+    seed: int, partitions: int, kind: Kind, *, twins: bool = False, in_order: bool = True, **more: Any
+) -> People:
     """The people of a seed: as the oracle makes them up, at one place or spread; or such as turn out to be one another
     all the time, spread.
 
     Args:
         twins: Whether messages of different people sometimes have one id; all within the time that ids are kept for.
+        in_order: Whether no message is overtaken on its way, so that of two with one id it is the same one that comes
+            first everywhere: then they may say different things.
         more: Of the oracle's options, what is to be otherwise.
     """
     random = Random(seed)
@@ -61,7 +65,7 @@ def people(seed: int, partitions: int, kind: Kind, *, twins: bool = False, **mor
     if kind == "tangled":
         messages = _tangled(messages, random)
     if twins:
-        messages = _twinned(messages, Random(f"twins {seed}"), are_alike=kind != "together")
+        messages = _twinned(messages, Random(f"twins {seed}"), are_alike=kind != "together" or not in_order)
     if kind == "together":
         places = _together(messages, partitions)
     else:
@@ -110,8 +114,7 @@ def _twinned(messages: Received, random: Random, *, are_alike: bool) -> Received
     it, and has learnt who it is.
 
     Args:
-        are_alike: Whether only the identifiers may differ; else sometimes the id is all that is the same. Where
-            partitions have no order among them, which of two was the first is not to matter.
+        are_alike: Whether only the identifiers may differ; else sometimes the id is all that is the same.
     """
     found: Received = []
     for at_ms, message in messages:
