@@ -61,8 +61,8 @@ PLANTED = [
     Planted(
         "an id is given twice",
         "app/identity/graph.py",
-        "in self.spent:",
-        "in ():",
+        "profile in self.spent or ",
+        "",
     ),
     Planted(
         "only the named identifier is suppressed",

@@ -201,8 +201,8 @@ OF_ACCOUNTS = [
     Planted(
         "an account does not ask what its users have left",
         "app/stages/accounts.py",
-        "        is_less = body.leaves or body.parts\n",
-        "        is_less = body.leaves\n",
+        "        is_less = is_gone or body.recounted\n",
+        "        is_less = body.leaves or body.recounted\n",
     ),
     Planted(
         "what an account has counted comes once more",
@@ -322,7 +322,7 @@ OF_ACCOUNT_RECOUNTS = [
     Planted(
         "accounts do not ask what two have counted together",
         "app/stages/reports.py",
-        "        said.parts = merge.recounted\n",
+        "        said.recounted = merge.recounted\n",
         "",
     ),
     Planted(
