@@ -12,14 +12,12 @@ from __future__ import annotations
 from app.profiles.merging import Merging
 from app.profiles.state import Profile
 from app.stages.envelope import Import, decode
-from app.stages.under_way import Recount, UnderWay, recount_of
-
-_MARK = "rec_"
+from app.stages.under_way import RECOUNT, Recount, UnderWay, recount_of
 
 
 def is_under_way(merging: Merging) -> bool:
     """Whether the profile waits for a recount."""
-    return any(name.startswith(_MARK) for name in merging.waiting)
+    return any(name.startswith(RECOUNT) for name in merging.waiting)
 
 
 def begin(key: bytes, merging: Merging, offset: int, came: Import, loser: Profile) -> UnderWay:
@@ -39,7 +37,7 @@ def wait_for(merging: Merging, loser: str, state: Profile) -> None:
 
 def give_up(key: bytes, merging: Merging) -> list[str]:
     """The profile becomes part of another, which sees for itself; gives the recounts that are over by that."""
-    names = [name for name in merging.waiting if name.startswith(_MARK)]
+    names = [name for name in merging.waiting if name.startswith(RECOUNT)]
     for name in names:
         merging.waiting.remove(name)
         merging.pieces.pop(name, None)

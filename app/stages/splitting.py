@@ -13,7 +13,7 @@ from __future__ import annotations
 from app.identity.regulations import identifier_hash
 from app.profiles.merging import Merging
 from app.stages.envelope import Absorb, Body, Part
-from app.stages.under_way import UnderWay, left_of
+from app.stages.under_way import LEFT, UnderWay, left_of
 
 _MARK, _TAKEN = "spl_", "/taken"
 
@@ -36,7 +36,7 @@ def family(profile: str, merging: Merging | None) -> list[str]:
 
 def is_under_way(merging: Merging) -> bool:
     """Whether the profile waits for what is left of it, and for nothing else: what left has a profile of its own."""
-    return len(merging.waiting) == 1 and merging.waiting[0].startswith(_MARK) and merging.waiting[0].endswith("/left")
+    return len(merging.waiting) == 1 and merging.waiting[0].startswith(_MARK) and merging.waiting[0].endswith(LEFT)
 
 
 def begin(key: bytes, merging: Merging, offset: int, part: Part) -> UnderWay | None:

@@ -13,6 +13,11 @@ import msgspec
 from app.profiles.store import SPLIT
 from app.stages.envelope import Part
 
+LEFT = "/left"
+"""What the names end with under which what a split has left is waited for."""
+RECOUNT = "rec_"
+"""What those of recounts begin with."""
+
 
 class Recount(msgspec.Struct, tag_field="kind", tag="recount"):
     """Two profiles that become one have counted messages with the same ids (`app.stages.recounting`)."""
@@ -59,9 +64,9 @@ def key_of(id_: str) -> bytes:
 
 def left_of(split_id: str) -> str:
     """By what name a profile waits for what is left of it."""
-    return f"{split_id}/left"
+    return f"{split_id}{LEFT}"
 
 
 def recount_of(profile: str, loser: str) -> str:
     """By what name a profile waits for what it and another have counted together."""
-    return f"rec_{profile}/{loser}"
+    return f"{RECOUNT}{profile}/{loser}"

@@ -129,9 +129,11 @@ class Cluster:
 class Story:
     """Random events of a few people who turn out to be one another, and copies that go astray on the way."""
 
+    cluster: Cluster
+
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
-        self.cluster = Cluster(3, seed, drops=0.15)
+        self.cluster = self._made(seed)
         self.people = [name(number) for number in range(random.randint(2, 5))]
         self.winner: dict[str, str] = {}
         self.told: list[tuple[int, str, dict[str, Any]]] = []
@@ -145,10 +147,19 @@ class Story:
                 merges -= 1
                 self._merge()
             for _ in range(random.randint(0, 4)):
-                if waiting := self.cluster.waiting():
-                    self.cluster.step(random.choice(waiting))
+                self._step()
         for _ in range(merges):
             self._merge()
+        self.rest()
+
+    def _made(self, seed: int) -> Cluster:
+        return Cluster(3, seed, drops=0.15)
+
+    def _step(self) -> None:
+        if waiting := self.cluster.waiting():
+            self.cluster.step(self.random.choice(waiting))
+
+    def rest(self) -> None:
         self.cluster.run()
 
     def root(self, profile: str) -> str:

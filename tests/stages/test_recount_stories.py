@@ -7,7 +7,6 @@ One seed again: HEADWATER_SEED=17 HEADWATER_STORIES=4
 from __future__ import annotations
 
 import os
-from random import Random
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from app.profiles.store import SPLIT
 from app.stages import envelope, merging
 from app.stages.recount import Recounted
-from tests.stages.splits import START_MS, TOPICS, Parted, said
-from tests.stages.test_merging import HOUR_MS, as_one, name
+from tests.stages.splits import TOPICS, Parted, said
+from tests.stages.test_merging import HOUR_MS, Story, as_one
 from tests.stages.test_recounting import iso
 
 STORIES = int(os.environ.get("HEADWATER_STORIES", "40"))
@@ -26,45 +25,24 @@ BLANK = {"buyer": False, "idle": False}
 Told = tuple[int, str, dict[str, Any]]
 
 
-class Story:
-    """People who turn out to be one another. Some of their messages come once more under the same id, as another's:
-    the client has learnt meanwhile who it is, or guesses again."""
+class Twins(Story):
+    """Some of their messages come once more under the same id, as another's: the client has learnt meanwhile who it is,
+    or guesses again."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random = Random(seed)
-        self.cluster = Parted(3, seed, drops=0.15)
-        self.people = [name(number) for number in range(random.randint(2, 5))]
-        self.winner: dict[str, str] = {}
-        self.told: list[Told] = []
-        self.at_ms = START_MS
-        self.recounts = 0
-        merges = len(self.people) - 1
-        for number in range(40):
-            self.at_ms += random.choice((1, 60_000, HOUR_MS, 3 * HOUR_MS))
-            self._happen(f"m:{number}")
-            if merges and random.random() < 0.15:
-                merges -= 1
-                self._merge()
-            for _ in range(random.randint(0, 4)):
-                self._step()
-        for _ in range(merges):
-            self._merge()
-        self.rest()
+    cluster: Parted
+    recounts = 0
+
+    def _made(self, seed: int) -> Parted:
+        return Parted(3, seed, drops=0.15)
 
     def rest(self) -> None:
-        self.cluster.run()
+        super().rest()
         while under_way := self.cluster.under_way():
             self._carry_out(self.random.choice(under_way))
             self.cluster.run()
 
-    def root(self, profile: str) -> str:
-        while profile in self.winner:
-            profile = self.winner[profile]
-        return profile
-
     def _step(self) -> None:
-        if waiting := self.cluster.waiting():
-            self.cluster.step(self.random.choice(waiting))
+        super()._step()
         if self.random.random() < 0.3 and (under_way := self.cluster.under_way()):
             self._carry_out(self.random.choice(under_way))
 
@@ -100,7 +78,7 @@ class Story:
 
 def check(seed: int) -> int:
     """That the survivor is the fold over everybody's messages, each id once; gives how many recounts there were."""
-    story = Story(seed)
+    story = Twins(seed)
     cluster = story.cluster
     assert not cluster.log.all_of(TOPICS.events_dead), cluster.log.all_of(TOPICS.events_dead)[0]
     (survivor,) = {story.root(person) for person in story.people}
